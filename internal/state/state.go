@@ -1,0 +1,159 @@
+// Package state is what must outlive a restart: sessions, impersonations, cookie jars, keys, and who has logged
+// in. One interface, several backends (sqlite/, later postgres/), one conformance suite (statetest/).
+//
+// It stores and finds; it decides nothing. Ids that a browser holds never reach it: only their [Hash].
+package state
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+)
+
+// ErrNotFound is returned when what was asked for is not there.
+var ErrNotFound = errors.New("not found")
+
+// ErrConflict is returned when what was to be created is there already.
+var ErrConflict = errors.New("already exists")
+
+// Hash is the SHA-256 of an id that a browser holds. A copy of the store lets nobody in.
+type Hash [sha256.Size]byte
+
+// HashID hashes a browser's id.
+func HashID(id string) Hash { return sha256.Sum256([]byte(id)) }
+
+// Session is one browser's login at one site.
+type Session struct {
+	ID Hash
+	// What the provider said at login; the directory's facts come on top of it at each request.
+	Issuer, Subject string
+	UserID          string
+	Username        string
+	Name            string
+	Email           string
+	Groups          []string
+	// SID is the provider's own session id (claim sid), for back-channel logout; may be empty.
+	SID string
+	// ACR is the claim acr of the login; may be empty.
+	ACR string
+	// AuthTime is when the person last proved who they are; zero when the provider did not say.
+	AuthTime  time.Time
+	CreatedAt time.Time
+	// LastSeen is the last request, written at most once a minute.
+	LastSeen time.Time
+	// Sealed is data only the holder of the raw id can open (the ID token for logout); may be nil.
+	Sealed []byte
+	// Notice is what the person is to be told once ("your impersonation of … ended: …"), encoded by its owner.
+	Notice string
+}
+
+// Impersonation is one person using another's account, from start to end.
+type Impersonation struct {
+	// ID is random and public: it is in the audit, in URLs and in the banner. It opens nothing.
+	ID      string
+	Session Hash
+	Site    string // scheme://host it was started on
+
+	ActorID, ActorUsername, ActorName    string
+	TargetID, TargetUsername, TargetName string
+
+	Mode     string // "full" or "read_only"
+	Policy   string // the policy that allowed it
+	Reason   string
+	Ticket   string
+	ReturnTo string // same-origin path to land on at the end
+
+	StartedAt time.Time
+	ExpiresAt time.Time
+	// Idle ends it when this long has passed without a request; 0: never.
+	Idle     time.Duration
+	LastSeen time.Time // written at most every ten seconds
+
+	EndedAt  time.Time // zero while live
+	EndCause string    // stopped, expired, idle, revoked, …; empty while live
+	EndedBy  string    // username, when a person ended it
+	// EndRecorded is set once the impersonation_ended event is in the journal.
+	EndRecorded bool
+}
+
+// Live tells whether it has not ended.
+func (i *Impersonation) Live() bool { return i.EndedAt.IsZero() }
+
+// SeenUser is an account that has logged in: the facts of its last login.
+type SeenUser struct {
+	Issuer, Subject string
+	ID              string
+	Username        string
+	Name            string
+	Email           string
+	Groups          []string
+	FirstSeen       time.Time
+	LastSeen        time.Time
+}
+
+// Jar is one sealed blob of app cookies. Kind tells whose: "own" (key: session) or "target" (key: impersonation).
+type Jar struct {
+	Owner  string // hex session hash, or impersonation id
+	Host   string
+	Sealed []byte
+}
+
+// Key is a private key the gateway made for itself, PKCS #8.
+type Key struct {
+	Use       string // "assertion", later "checkpoint"
+	ID        string // kid
+	PKCS8     []byte
+	CreatedAt time.Time
+	RetiredAt time.Time // zero: in use
+}
+
+// Store is durable state. All methods are safe for concurrent use and honour the context. Times are kept to the
+// microsecond, in UTC. Update functions run inside a transaction, may run more than once, and must not call the
+// store; an error from them aborts and is returned.
+type Store interface {
+	CreateSession(ctx context.Context, s *Session) error
+	Session(ctx context.Context, id Hash) (*Session, error)
+	UpdateSession(ctx context.Context, id Hash, f func(*Session) error) error
+	// DeleteSession removes a session and its jars; no error when it is gone already.
+	DeleteSession(ctx context.Context, id Hash) error
+	// SessionsOf finds sessions by issuer and subject, or by issuer and sid when sid is not empty.
+	SessionsOf(ctx context.Context, issuer, subject, sid string) ([]*Session, error)
+	// ExpiredSessions lists up to limit sessions created before created or last seen before seen, oldest first.
+	ExpiredSessions(ctx context.Context, created, seen time.Time, limit int) ([]*Session, error)
+
+	// CreateImpersonation refuses a second live one for the same session with ErrConflict.
+	CreateImpersonation(ctx context.Context, i *Impersonation) error
+	Impersonation(ctx context.Context, id string) (*Impersonation, error)
+	UpdateImpersonation(ctx context.Context, id string, f func(*Impersonation) error) error
+	// LiveImpersonations lists all that have not ended, oldest first.
+	LiveImpersonations(ctx context.Context) ([]*Impersonation, error)
+	// LastImpersonation is the session's live one, else its latest; ErrNotFound when it never had one.
+	LastImpersonation(ctx context.Context, session Hash) (*Impersonation, error)
+	// UnrecordedEnds lists ended ones whose EndRecorded is false.
+	UnrecordedEnds(ctx context.Context) ([]*Impersonation, error)
+	// ListImpersonations lists ended and live, newest first, started before `before` (zero: now), up to limit.
+	ListImpersonations(ctx context.Context, actorUsername, targetUsername string, before time.Time, limit int) ([]*Impersonation, error)
+
+	// PutSeen notes a login: inserts, or updates all but FirstSeen. Keyed by issuer and subject.
+	PutSeen(ctx context.Context, u *SeenUser) error
+	// EachSeen calls f for every one, by username.
+	EachSeen(ctx context.Context, f func(*SeenUser) error) error
+
+	PutJar(ctx context.Context, j *Jar) error
+	Jar(ctx context.Context, owner, host string) (*Jar, error)
+	DeleteJars(ctx context.Context, owner string) error
+
+	// Keys lists all of a use, newest first.
+	Keys(ctx context.Context, use string) ([]*Key, error)
+	// AddKey adds one; ErrConflict when use and id are taken.
+	AddKey(ctx context.Context, k *Key) error
+	RetireKey(ctx context.Context, use, id string, at time.Time) error
+
+	// Setting and PutSetting keep small values changed at run time; ErrNotFound when never set.
+	Setting(ctx context.Context, name string) (string, error)
+	PutSetting(ctx context.Context, name, value string) error
+
+	Ping(ctx context.Context) error
+	Close() error
+}
