@@ -1,0 +1,221 @@
+package config
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func goodApp() *App {
+	return &App{
+		OIDC:  OIDC{Issuer: "https://idp.example.com/realms/main", ClientID: "gateway", ClientSecret: "s"},
+		Roles: map[string]Match{"owner": {Groups: []string{"account-owners"}}},
+		Policies: []Policy{{
+			Name: "support", Actor: Match{Groups: []string{"support"}}, Target: Match{Groups: []string{"fieldworkers"}},
+		}},
+	}
+}
+
+func TestAppDefaults(t *testing.T) {
+	a := goodApp()
+	a.OIDC.Claims = map[string]string{"groups": "realm_access.roles", "department": "dep"}
+	a.Audit.Redact = []string{"iban", "token"}
+	a.SetDefaults()
+	if err := a.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	want := goodApp()
+	want.State = json.RawMessage(`{"backend":"sqlite"}`)
+	want.Directories = []json.RawMessage{json.RawMessage(`{"source":"seen"}`)}
+	want.OIDC.Scopes = []string{"openid", "profile", "email"}
+	want.OIDC.Claims = map[string]string{
+		"id": "sub", "username": "preferred_username", "name": "name", "email": "email",
+		"groups": "realm_access.roles", "department": "dep",
+	}
+	want.Policies[0].Modes = []string{"full"}
+	want.Policies[0].Duration = Duration(30 * time.Minute)
+	want.Session = Session{Lifetime: Duration(12 * time.Hour), Idle: Duration(time.Hour)}
+	want.Audit = Audit{
+		Journal: "/var/lib/impersonate/journal", Requests: "impersonated",
+		Sinks:  []json.RawMessage{json.RawMessage(`{"sink":"sqlite"}`)},
+		Redact: []string{"token", "password", "secret", "code", "api_key", "access_token", "id_token", "refresh_token", "signature", "iban"},
+	}
+	if d := cmp.Diff(want, a); d != "" {
+		t.Errorf("defaults (-want +got):\n%s", d)
+	}
+	// Defaults of what has them all stay the same: a configuration is loaded again and again.
+	a.SetDefaults()
+	if d := cmp.Diff(want, a); d != "" {
+		t.Errorf("defaults twice (-want +got):\n%s", d)
+	}
+}
+
+func TestAppValidate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		break_ func(*App)
+		want   string
+	}{
+		"no oidc":            {func(a *App) { a.OIDC = OIDC{} }, "oidc: not given"},
+		"no issuer":          {func(a *App) { a.OIDC.Issuer = "" }, "oidc issuer: missing"},
+		"issuer no scheme":   {func(a *App) { a.OIDC.Issuer = "idp.example.com" }, `oidc issuer "idp.example.com": does not start with https://; write a URL such as`},
+		"issuer no host":     {func(a *App) { a.OIDC.Issuer = "https:///x" }, "names no host"},
+		"issuer query":       {func(a *App) { a.OIDC.Issuer += "?a=b" }, "an issuer has no user, query or fragment"},
+		"issuer user":        {func(a *App) { a.OIDC.Issuer = "https://a:b@idp" }, "an issuer has no user"},
+		"issuer discovery":   {func(a *App) { a.OIDC.Issuer += "/.well-known/openid-configuration" }, "leave out /.well-known/openid-configuration"},
+		"no client id":       {func(a *App) { a.OIDC.ClientID = "" }, "oidc client_id: missing"},
+		"no client secret":   {func(a *App) { a.OIDC.ClientSecret = "" }, "oidc client_secret: missing or empty"},
+		"scopes":             {func(a *App) { a.OIDC.Scopes = []string{"email"} }, "oidc scopes email: openid is missing"},
+		"scope with space":   {func(a *App) { a.OIDC.Scopes = []string{"openid", "a b"} }, `"a b" is no scope`},
+		"claim name":         {func(a *App) { a.OIDC.Claims["a b"] = "x" }, `oidc claim "a b": not a name`},
+		"claim path":         {func(a *App) { a.OIDC.Claims["groups"] = "a..b" }, `oidc claim groups "a..b": not a path`},
+		"role":               {func(a *App) { a.Roles["admin"] = Match{Groups: []string{"x"}} }, `role "admin": no such role; the roles are owner or auditor`},
+		"role of nobody":     {func(a *App) { a.Roles["auditor"] = Match{} }, "role auditor: selects nobody"},
+		"group twice":        {func(a *App) { a.Protect.Groups = []string{"a", "a"} }, `protect group "a": already specified`},
+		"empty user":         {func(a *App) { a.Protect.Users = []string{""} }, `protect user "": not a name`},
+		"policy name":        {func(a *App) { a.Policies[0].Name = "a b" }, `policy number 1: "a b" is not a name`},
+		"policy twice":       {func(a *App) { a.Policies = append(a.Policies, a.Policies[0]) }, "policy support: there are two of that name"},
+		"policy no actor":    {func(a *App) { a.Policies[0].Actor = Match{} }, "policy support: actor: selects nobody"},
+		"policy no target":   {func(a *App) { a.Policies[0].Target = Match{} }, "policy support: target: selects nobody"},
+		"mode":               {func(a *App) { a.Policies[0].Modes = []string{"half"} }, `policy support: mode "half": not known; write full or read_only`},
+		"mode twice":         {func(a *App) { a.Policies[0].Modes = []string{"full", "full"} }, "policy support: mode full: already specified"},
+		"require":            {func(a *App) { a.Policies[0].Require = []string{"ticket"} }, `policy support: require "ticket": not known; write reason`},
+		"duration":           {func(a *App) { a.Policies[0].Duration = Duration(8 * day) }, "policy support: duration 8d"},
+		"session lifetime":   {func(a *App) { a.Session.Lifetime = Duration(31 * day) }, "session lifetime 31d"},
+		"session idle":       {func(a *App) { a.Session.Idle = Duration(13 * time.Hour) }, "session idle 13h"},
+		"session idle short": {func(a *App) { a.Session.Idle = 1 }, "session idle 1ns"},
+		"journal at root":    {func(a *App) { a.Audit.Journal = "/./" }, `audit journal "/./": is the root`},
+		"requests":           {func(a *App) { a.Audit.Requests = "some" }, `audit requests "some": not known; write impersonated or all`},
+		"redact":             {func(a *App) { a.Audit.Redact = []string{""} }, `audit redact "": not a parameter's name`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := goodApp()
+			a.SetDefaults()
+			tt.break_(a)
+			err := a.Validate()
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error %v\nwant   %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestSiteDefaults(t *testing.T) {
+	var s Site
+	s.SetDefaults()
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	on := true
+	want := Site{
+		Identity: []Header{
+			{"Remote-User", "{impersonate.user.username}"},
+			{"Remote-Email", "{impersonate.user.email}"},
+			{"Remote-Name", "{impersonate.user.name}"},
+			{"Remote-Groups", "{impersonate.user.groups}"},
+		},
+		ImpersonatedBy: &on,
+		Banner: Banner{
+			Text: "{impersonate.actor.name} viewing as {impersonate.user.name}", Color: "#b91c1c", Position: "top", Unmarked: "block",
+		},
+	}
+	if d := cmp.Diff(want, s); d != "" {
+		t.Errorf("defaults (-want +got):\n%s", d)
+	}
+
+	only := Site{Assertion: "X-Who"}
+	only.SetDefaults()
+	if len(only.Identity) != 0 {
+		t.Errorf("a site that asks for an assertion alone gets identity headers too: %v", only.Identity)
+	}
+}
+
+func TestSiteValidate(t *testing.T) {
+	user := Header{"Remote-User", "{impersonate.user.username}"}
+	for name, tt := range map[string]struct {
+		site Site
+		want string
+	}{
+		"header name":       {Site{Identity: []Header{{"Remote User", "x"}}}, `identity "Remote User": not a header's name`},
+		"header reserved":   {Site{Identity: []Header{{"Cookie", "x"}}}, "identity Cookie: this header has another meaning"},
+		"header folded":     {Site{Identity: []Header{user, {"remote_user", "x"}}}, "identity remote_user: the header is set already (Remote-User;"},
+		"header dotted":     {Site{Identity: []Header{user, {"REMOTE.USER", "x"}}}, "identity REMOTE.USER: the header is set already"},
+		"header ours":       {Site{Identity: []Header{{"X-Impersonated_By", "x"}}}, "the header is set already (X-Impersonated-By;"},
+		"assertion taken":   {Site{Identity: []Header{user}, Assertion: "remote-user"}, "assertion remote-user: the header is set already"},
+		"value empty":       {Site{Identity: []Header{{"Remote-User", ""}}}, `identity Remote-User "": not a value`},
+		"value line break":  {Site{Identity: []Header{{"Remote-User", "a\nb"}}}, "not a value"},
+		"color":             {Site{Banner: Banner{Color: "red;}"}}, `banner color "red;}": not a colour`},
+		"position":          {Site{Banner: Banner{Position: "left"}}, `banner position "left": not known; write top or bottom`},
+		"unmarked":          {Site{Banner: Banner{Unmarked: "maybe"}}, `banner unmarked "maybe": not known; write block or allow`},
+		"deny relative":     {Site{Deny: []string{"billing"}}, `deny "billing": not a path`},
+		"deny query":        {Site{Deny: []string{"/a?b=c"}}, "deny /a?b=c: only the path is looked at"},
+		"deny placeholder":  {Site{Deny: []string{"/{x}"}}, "deny /{x}: placeholders mean nothing here"},
+		"public own":        {Site{Public: []string{"/.impersonate/*"}}, "public /.impersonate/*: what is under /.impersonate is the gateway's own"},
+		"action unnamed":    {Site{Actions: []Action{{"", "POST", []string{"/a"}}}}, `action "": not a name`},
+		"action lower case": {Site{Actions: []Action{{"A", "post", []string{"/a"}}}}, `action "A" post: upper and lower case differ in a method; write POST`},
+		"action no path":    {Site{Actions: []Action{{"A", "POST", nil}}}, `action "A" POST: no path`},
+		"safe method":       {Site{Safe: []Safe{{"GET", []string{"/a"}}}}, "safe GET: is safe already"},
+		"safe no method":    {Site{Safe: []Safe{{"/search*", []string{"/a"}}}}, `safe "/search*": not a method`},
+		"too many patterns": {Site{Deny: manyPaths(513)}, "513 path patterns; at most 512"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.site.SetDefaults()
+			err := tt.site.Validate()
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error %v\nwant   %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func manyPaths(n int) []string {
+	paths := make([]string, n)
+	for i := range paths {
+		paths[i] = "/a"
+	}
+	return paths
+}
+
+func TestClickHouseSinkValidate(t *testing.T) {
+	for _, dsn := range []string{
+		"clickhouse://writer:pass@ch1:9000,ch2:9000/impersonate",
+		"clickhouse://127.0.0.1:9000",
+		"clickhouse://a:b%40c@[::1]:9440/db?secure=true&skip_verify=false",
+		"tcp://ch1:9000?database=impersonate",
+	} {
+		if err := (&ClickHouseSink{DSN: dsn}).Validate(); err != nil {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+	for dsn, want := range map[string]string{
+		"":                            "no address",
+		"ch1:9000":                    "starts with neither clickhouse:// nor tcp://",
+		"http://u:hunter2@ch1:8123":   "starts with neither",
+		"clickhouse://u:hunter2@":     "names no host",
+		"clickhouse://u:hunter2@:900": "names no host",
+		"clickhouse://u:hunter2%@ch1": "percent-encode",
+		"clickhouse://u:h\x01@ch1/db": "can't be read",
+		"clickhouse://ch1:9000,,ch2":  "names no host",
+	} {
+		err := (&ClickHouseSink{DSN: dsn}).Validate()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", dsn, err, want)
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
+
+// TestJSONIsSmall: what was left out stays out, so that an adapted Caddyfile shows what its author wrote.
+func TestJSONIsSmall(t *testing.T) {
+	b, err := json.Marshal(App{OIDC: OIDC{Issuer: "i", ClientID: "c", ClientSecret: "s"}})
+	if err != nil || string(b) != `{"oidc":{"issuer":"i","client_id":"c","client_secret":"s"}}` {
+		t.Errorf("%s, %v", b, err)
+	}
+	b, err = json.Marshal(Site{})
+	if err != nil || string(b) != `{}` {
+		t.Errorf("%s, %v", b, err)
+	}
+}

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// SQLiteState keeps sessions and impersonations in an SQLite database.
+type SQLiteState struct {
+	// Path of the file; it and its directory are made when missing. One running server owns it.
+	// Default: /var/lib/impersonate/state.db.
+	Path string `json:"path,omitempty"`
+}
+
+// SetDefaults fills in what was left out.
+func (s *SQLiteState) SetDefaults() { setDefault(&s.Path, DefaultStatePath) }
+
+// Validate reports what is wrong.
+func (s *SQLiteState) Validate() error { return validatePath("state sqlite", s.Path) }
+
+// FileDirectory is a YAML file of accounts, read again whenever it changes.
+type FileDirectory struct {
+	// Path of the file. Required.
+	Path string `json:"path"`
+}
+
+// Validate reports what is wrong.
+func (f *FileDirectory) Validate() error { return validatePath("directory file", f.Path) }
+
+// SQLiteSink keeps the record in an SQLite database.
+type SQLiteSink struct {
+	// Path of the file; it and its directory are made when missing. Default: /var/lib/impersonate/audit.db.
+	Path string `json:"path,omitempty"`
+}
+
+// SetDefaults fills in what was left out.
+func (s *SQLiteSink) SetDefaults() { setDefault(&s.Path, DefaultSQLitePath) }
+
+// Validate reports what is wrong.
+func (s *SQLiteSink) Validate() error { return validatePath("audit sqlite", s.Path) }
+
+// ClickHouseSink keeps the record in ClickHouse.
+type ClickHouseSink struct {
+	// DSN is clickhouse://user:password@host:9000,host:9000/database?secure=true, of clickhouse-go's native
+	// protocol. Required. Hosts are tried in turn. It is not dialled before the server runs; while no host answers,
+	// the journal keeps the rows.
+	DSN string `json:"dsn"`
+}
+
+// Validate reports what is wrong. It never repeats the DSN, which holds a password.
+func (c *ClickHouseSink) Validate() error {
+	const want = "write clickhouse://user:password@host:9000/impersonate"
+	if c.DSN == "" {
+		return errors.New("audit clickhouse: no address; " + want)
+	}
+	// url.Parse takes no list of hosts with ports: look at the rest with a single one.
+	scheme, rest, ok := strings.Cut(c.DSN, "://")
+	if !ok || !slices.Contains([]string{"clickhouse", "tcp"}, scheme) {
+		return fmt.Errorf("audit clickhouse: the address starts with neither clickhouse:// nor tcp://; %s", want)
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority = rest[:i]
+	}
+	user, hosts := "", authority
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user, hosts = authority[:i+1], authority[i+1:]
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		// A bad password is in the error url.Parse makes: not passed on.
+		u, err := url.Parse(scheme + "://" + user + host)
+		if err != nil {
+			return fmt.Errorf("audit clickhouse: the address can't be read; percent-encode what is special in user and password (@ is %%40, : is %%3A, / is %%2F, %% is %%25), and %s", want)
+		}
+		if u.Hostname() == "" {
+			return fmt.Errorf("audit clickhouse: the address names no host; %s", want)
+		}
+	}
+	return nil
+}
+
+func setDefault(p *string, value string) {
+	if *p == "" {
+		*p = value
+	}
+}
