@@ -33,6 +33,8 @@ type Session struct {
 	Name            string
 	Email           string
 	Groups          []string
+	// Attributes are the further claims the operator asked for, by their name here.
+	Attributes map[string]string
 	// SID is the provider's own session id (claim sid), for back-channel logout; may be empty.
 	SID string
 	// ACR is the claim acr of the login; may be empty.
@@ -88,6 +90,7 @@ type SeenUser struct {
 	Name            string
 	Email           string
 	Groups          []string
+	Attributes      map[string]string
 	FirstSeen       time.Time
 	LastSeen        time.Time
 }
@@ -110,19 +113,24 @@ type Key struct {
 
 // Store is durable state. All methods are safe for concurrent use and honour the context. Times are kept to the
 // microsecond, in UTC. Update functions run inside a transaction, may run more than once, and must not call the
-// store; an error from them aborts and is returned.
+// store; an error from them aborts and is returned as it is. A record that breaks a limit (see Check) is refused with
+// [ErrInvalid]. Records handed in are not kept, records handed out are the caller's.
 type Store interface {
+	// CreateSession adds one; ErrConflict when the id is taken. A zero LastSeen becomes CreatedAt.
 	CreateSession(ctx context.Context, s *Session) error
 	Session(ctx context.Context, id Hash) (*Session, error)
 	UpdateSession(ctx context.Context, id Hash, f func(*Session) error) error
-	// DeleteSession removes a session and its jars; no error when it is gone already.
+	// TouchSessions sets LastSeen of those sessions that still exist, in one transaction; never backwards.
+	TouchSessions(ctx context.Context, seen map[Hash]time.Time) error
+	// DeleteSession removes a session, its jars and those of its impersonations; no error when it is gone already.
 	DeleteSession(ctx context.Context, id Hash) error
 	// SessionsOf finds sessions by issuer and subject, or by issuer and sid when sid is not empty.
 	SessionsOf(ctx context.Context, issuer, subject, sid string) ([]*Session, error)
 	// ExpiredSessions lists up to limit sessions created before created or last seen before seen, oldest first.
 	ExpiredSessions(ctx context.Context, created, seen time.Time, limit int) ([]*Session, error)
 
-	// CreateImpersonation refuses a second live one for the same session with ErrConflict.
+	// CreateImpersonation refuses a second live one for the same session with ErrConflict, and one for a session
+	// that is gone with ErrNotFound (so that a logout can't be overtaken by a start).
 	CreateImpersonation(ctx context.Context, i *Impersonation) error
 	Impersonation(ctx context.Context, id string) (*Impersonation, error)
 	UpdateImpersonation(ctx context.Context, id string, f func(*Impersonation) error) error
@@ -132,12 +140,16 @@ type Store interface {
 	LastImpersonation(ctx context.Context, session Hash) (*Impersonation, error)
 	// UnrecordedEnds lists ended ones whose EndRecorded is false.
 	UnrecordedEnds(ctx context.Context) ([]*Impersonation, error)
-	// ListImpersonations lists ended and live, newest first, started before `before` (zero: now), up to limit.
+	// ListImpersonations lists ended and live, newest first, started before `before` (zero: all), up to limit (at
+	// most [MaxList]). Usernames are compared exactly; an empty one matches all.
 	ListImpersonations(ctx context.Context, actorUsername, targetUsername string, before time.Time, limit int) ([]*Impersonation, error)
+	// PruneImpersonations removes up to limit of those that ended before the time given and whose end is recorded,
+	// with their jars, and counts them. The audit keeps their story; here they are only history.
+	PruneImpersonations(ctx context.Context, endedBefore time.Time, limit int) (int, error)
 
 	// PutSeen notes a login: inserts, or updates all but FirstSeen. Keyed by issuer and subject.
 	PutSeen(ctx context.Context, u *SeenUser) error
-	// EachSeen calls f for every one, by username.
+	// EachSeen calls f for every one, by username; an error from f ends it and is returned as it is.
 	EachSeen(ctx context.Context, f func(*SeenUser) error) error
 
 	PutJar(ctx context.Context, j *Jar) error
@@ -148,6 +160,7 @@ type Store interface {
 	Keys(ctx context.Context, use string) ([]*Key, error)
 	// AddKey adds one; ErrConflict when use and id are taken.
 	AddKey(ctx context.Context, k *Key) error
+	// RetireKey sets RetiredAt; ErrNotFound when there is no such key.
 	RetireKey(ctx context.Context, use, id string, at time.Time) error
 
 	// Setting and PutSetting keep small values changed at run time; ErrNotFound when never set.
