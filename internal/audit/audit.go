@@ -10,8 +10,13 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrPermanent marks a sink's error that no later try can mend: the batch itself is refused, and none of it was
+// taken. The Shipper sets the batch aside and goes on. Anything else is tried again.
+var ErrPermanent = errors.New("refused for good")
 
 // Outcomes of a request.
 const (
@@ -56,7 +61,7 @@ const (
 type Request struct {
 	Time             time.Time // when it arrived; microseconds, UTC
 	LogID            string    // set by the Recorder
-	Seq              uint64    // place in the log; set by the Recorder
+	Seq              uint64    // place in the log, from 1; set by the Recorder
 	RequestID        string    // unique; also in the app's X-Request-Id when the client sent none
 	ImpersonationID  string    // empty: own account
 	ImpersonationSeq uint64    // 1, 2, … within the impersonation; set by the Recorder at the intent
@@ -100,8 +105,13 @@ type Event struct {
 	ClientIP        string
 	Reason          string
 	Ticket          string
-	Detail          string // for people and programs: "key=value …", or a JSON object
-	LeafHash        [32]byte
+	// Detail is for people and programs: a word or sentence, or a JSON object. The Recorder makes it a JSON object
+	// with "cause" and "requests" for impersonation_ended; see [Recorder.Event].
+	Detail     string
+	ActorName  string
+	TargetName string
+	Mode       string // of the impersonation it is about
+	LeafHash   [32]byte
 }
 
 // Checkpoint is a row of table checkpoints: a signed tree head (empty until the log is signed).
@@ -116,7 +126,8 @@ type Checkpoint struct {
 // Batch is a run of consecutive log positions, cut once: it is resent byte-identical until the sink has it.
 type Batch struct {
 	LogID string
-	// From and To are the first and last Seq in it, inclusive.
+	// From and To are the first and last Seq in it, inclusive. Every Seq between is a request or an event of it. A
+	// batch without rows (checkpoints alone) has To == From-1.
 	From, To uint64
 	// Token names the batch: the same for every try. Sinks deduplicate on it.
 	Token       string
