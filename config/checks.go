@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"unicode"
@@ -13,19 +14,26 @@ import (
 // Own is the path under which the gateway serves its own pages on each site.
 const Own = "/.impersonate"
 
-// validatePattern checks a path with * for anything: "/static/*", "/billing*", "*.css".
+// validatePattern checks a path with * for anything: "/static/*", "/billing*", "/bookings/*/complete".
 func validatePattern(option, p string) error {
 	switch {
-	case p == "" || len(p) > 1024 || hasControl(p) || (p[0] != '/' && p[0] != '*'):
+	case p == "" || len(p) > 1024 || hasControl(p) || p[0] != '/':
 		return fmt.Errorf("%s %.80q: not a path; start it with /, and use * for anything, such as /static/*", option, p)
 	case strings.ContainsAny(p, "?#"):
 		return fmt.Errorf("%s %s: only the path is looked at; leave out what follows ? or #", option, p)
+	case badGlob(p):
+		return fmt.Errorf("%s %s: has a [ or \\ that ends nothing; remove it", option, p)
 	case strings.ContainsAny(p, "{}"):
 		return fmt.Errorf("%s %s: placeholders mean nothing here; write the path", option, p)
 	case p == Own || strings.HasPrefix(p, Own+"/") || strings.HasPrefix(p, Own+"*"):
 		return fmt.Errorf("%s %s: what is under %s is the gateway's own and never reaches the app; remove it", option, p, Own)
 	}
 	return nil
+}
+
+func badGlob(p string) bool {
+	_, err := path.Match(p, "")
+	return err != nil
 }
 
 func validateRequests(option, method string, paths []string) error {

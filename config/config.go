@@ -68,9 +68,9 @@ func (a *App) SetDefaults() {
 	}
 	a.OIDC.setDefaults()
 	for i := range a.Policies {
-		a.Policies[i].setDefaults()
+		a.Policies[i].SetDefaults()
 	}
-	a.Session.setDefaults()
+	a.Session.SetDefaults()
 	a.Audit.setDefaults()
 }
 
@@ -95,12 +95,12 @@ func (a *App) Validate() error {
 	names := make(map[string]bool, len(a.Policies))
 	for i := range a.Policies {
 		p := &a.Policies[i]
-		errs = append(errs, p.validate(i))
+		errs = append(errs, p.Validate())
 		if p.Name != "" && names[p.Name] {
 			errs = append(errs, fmt.Errorf("policy %s: there are two of that name; rename one, the name is in the audit", p.Name))
 		}
 		names[p.Name] = true
 	}
-	errs = append(errs, a.Session.validate(), a.Audit.validate())
+	errs = append(errs, a.Session.Validate(), a.Audit.validate())
 	return errors.Join(errs...)
 }

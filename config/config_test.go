@@ -75,7 +75,7 @@ func TestAppValidate(t *testing.T) {
 		"role of nobody":     {func(a *App) { a.Roles["auditor"] = Match{} }, "role auditor: selects nobody"},
 		"group twice":        {func(a *App) { a.Protect.Groups = []string{"a", "a"} }, `protect group "a": already specified`},
 		"empty user":         {func(a *App) { a.Protect.Users = []string{""} }, `protect user "": not a name`},
-		"policy name":        {func(a *App) { a.Policies[0].Name = "a b" }, `policy number 1: "a b" is not a name`},
+		"policy name":        {func(a *App) { a.Policies[0].Name = "a b" }, `policy "a b": this is not a name`},
 		"policy twice":       {func(a *App) { a.Policies = append(a.Policies, a.Policies[0]) }, "policy support: there are two of that name"},
 		"policy no actor":    {func(a *App) { a.Policies[0].Actor = Match{} }, "policy support: actor: selects nobody"},
 		"policy no target":   {func(a *App) { a.Policies[0].Target = Match{} }, "policy support: target: selects nobody"},

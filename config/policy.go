@@ -74,7 +74,8 @@ type Policy struct {
 // MaxImpersonation is the longest a policy may let an impersonation last.
 const MaxImpersonation = Duration(7 * day)
 
-func (p *Policy) setDefaults() {
+// SetDefaults fills in what was left out.
+func (p *Policy) SetDefaults() {
 	if len(p.Modes) == 0 {
 		p.Modes = []string{ModeFull}
 	}
@@ -83,12 +84,13 @@ func (p *Policy) setDefaults() {
 	}
 }
 
-func (p *Policy) validate(index int) error {
+// Validate reports everything that is wrong, after [Policy.SetDefaults].
+func (p *Policy) Validate() error {
 	what := "policy " + p.Name
 	var errs []error
 	if !isName(p.Name) {
-		what = fmt.Sprintf("policy number %d", index+1)
-		errs = append(errs, fmt.Errorf("%s: %q is not a name; use letters, digits, _, - and .", what, p.Name))
+		what = fmt.Sprintf("policy %.80q", p.Name)
+		errs = append(errs, fmt.Errorf("%s: this is not a name; use letters, digits, _, - and .", what))
 	}
 	errs = append(errs, p.Actor.validate(what+": actor"), p.Target.validate(what+": target"),
 		oneOf(what+": mode", p.Modes, modes), oneOf(what+": require", p.Require, requirements))

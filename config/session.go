@@ -18,7 +18,8 @@ type Session struct {
 // MaxSession is the longest a session may last.
 const MaxSession = Duration(30 * day)
 
-func (s *Session) setDefaults() {
+// SetDefaults fills in what was left out.
+func (s *Session) SetDefaults() {
 	if s.Lifetime == 0 {
 		s.Lifetime = Duration(12 * time.Hour)
 	}
@@ -27,7 +28,8 @@ func (s *Session) setDefaults() {
 	}
 }
 
-func (s *Session) validate() error {
+// Validate reports what is wrong, after [Session.SetDefaults].
+func (s *Session) Validate() error {
 	var errs []error
 	if s.Lifetime < Duration(time.Minute) || s.Lifetime > MaxSession {
 		errs = append(errs, fmt.Errorf("session lifetime %s: must be from 1m to %s; write such as 12h", s.Lifetime, MaxSession))

@@ -1,0 +1,332 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/seed-240d5494/caddy-impersonate/config"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("impersonate", parseGlobalOption)
+}
+
+func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		d.Next()
+		return nil, d.Errf("impersonate is already specified; write all global settings into one block")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: appID, Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile reads the global option. Syntax:
+//
+//	impersonate {
+//	    state sqlite [<path>]
+//	    oidc {
+//	        issuer        <url>
+//	        client_id     <id>
+//	        client_secret <secret>
+//	        scopes        <scope…>
+//	        claim         <name> <path>
+//	    }
+//	    directory file <path>
+//	    directory seen
+//	    role    owner|auditor group|user <name…>
+//	    protect group|user <name…>
+//	    policy <name> {
+//	        actor    group|user <name…>
+//	        target   group|user <name…>
+//	        mode     full|read_only…
+//	        duration <duration>
+//	        idle     <duration>
+//	        require  reason
+//	    }
+//	    session {
+//	        lifetime <duration>
+//	        idle     <duration>
+//	    }
+//	    audit {
+//	        journal    <directory>
+//	        clickhouse <dsn>
+//	        sqlite     [<path>]
+//	        requests   impersonated|all
+//	        redact     <parameter…>
+//	    }
+//	}
+//
+// directory, role, protect and policy can be given several times; the order of directory and of policy lines counts.
+// After state, directory and in audit, the name of any guest module of the namespace may stand, followed by its own
+// settings.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	options := []string{"state", "oidc", "directory", "role", "protect", "policy", "session", "audit"}
+	return readBlock(d, "impersonate", options, func(b *block, option string) error {
+		switch option {
+		case "state":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			return a.parseState(b)
+		case "oidc":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			return parseOIDC(d, &a.OIDC)
+		case "directory":
+			return a.parseDirectory(b)
+		case "role":
+			return a.parseRole(b)
+		case "protect":
+			return b.match("protect", &a.Protect)
+		case "policy":
+			return a.parsePolicy(b)
+		case "session":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			return parseSession(d, &a.Session)
+		case "audit":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			return parseAudit(d, &a.Audit)
+		case "notify":
+			if !b.NextArg() {
+				return b.Errf("impersonate: notify: a value is missing")
+			}
+			return refuseUnbuilt(d, option, d.Val())
+		}
+		return b.unknown(option)
+	})
+}
+
+func (a *App) parseState(b *block) error {
+	if !b.NextArg() {
+		return b.Errf("impersonate: state: a value is missing; write such as: state sqlite %s", config.DefaultStatePath)
+	}
+	raw, err := parseGuest(b, "state", "impersonate.state", "backend")
+	a.State = raw
+	return err
+}
+
+func (a *App) parseDirectory(b *block) error {
+	if !b.NextArg() {
+		return b.Errf("impersonate: directory: a value is missing; write such as: directory file /etc/impersonate/users.yaml")
+	}
+	raw, err := parseGuest(b, "directory", "impersonate.directories", "source")
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(a.Directories, func(r json.RawMessage) bool { return string(r) == string(raw) }) {
+		return b.Errf("impersonate: directory: this one is already specified; remove one")
+	}
+	a.Directories = append(a.Directories, raw)
+	return nil
+}
+
+// parseGuest reads the guest module named by the current token.
+func parseGuest(b *block, option, namespace, inlineKey string) (json.RawMessage, error) {
+	name := b.Val()
+	id := namespace + "." + name
+	if _, err := caddy.GetModule(id); err != nil {
+		if err := refuseUnbuilt(b.Dispenser, option, name); err != nil {
+			return nil, err
+		}
+		return nil, b.Errf("%s: %s: %q is not known; write %s", b.name, option, name, strings.Join(guests(namespace), " or "))
+	}
+	guest, err := caddyfile.UnmarshalModule(b.Dispenser, id)
+	if err != nil {
+		return nil, err
+	}
+	var warnings []caddyconfig.Warning
+	raw := caddyconfig.JSONModuleObject(guest, inlineKey, name, &warnings)
+	if len(warnings) > 0 {
+		return nil, b.Errf("%s: %s %s: %s", b.name, option, name, warnings[0].Message)
+	}
+	return raw, nil
+}
+
+// guests lists the names of the modules in a namespace.
+func guests(namespace string) []string {
+	var names []string
+	for _, m := range caddy.GetModules(namespace) {
+		names = append(names, m.ID.Name())
+	}
+	return names
+}
+
+func parseOIDC(d *caddyfile.Dispenser, o *config.OIDC) error {
+	options := []string{"issuer", "client_id", "client_secret", "scopes", "claim"}
+	return readBlock(d, "oidc", options, func(b *block, option string) error {
+		switch option {
+		case "issuer":
+			return b.value(option, &o.Issuer, "https://idp.example.com/realms/main")
+		case "client_id":
+			return b.value(option, &o.ClientID, "gateway")
+		case "client_secret":
+			return b.value(option, &o.ClientSecret, "{file./run/secrets/oidc}")
+		case "scopes":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			var err error
+			o.Scopes, err = b.values(option, 1, -1, "scopes openid profile email groups")
+			return err
+		case "claim":
+			v, err := b.values(option, 2, 2, "claim groups realm_access.roles")
+			if err != nil {
+				return err
+			}
+			if err := b.once(option, v[0]); err != nil {
+				return err
+			}
+			if o.Claims == nil {
+				o.Claims = make(map[string]string)
+			}
+			o.Claims[v[0]] = v[1]
+			return nil
+		}
+		return b.unknown(option)
+	})
+}
+
+func (a *App) parseRole(b *block) error {
+	if !b.NextArg() {
+		return b.Errf("impersonate: role: a value is missing; write such as: role auditor group auditors")
+	}
+	name := b.Val()
+	if name != "owner" && name != "auditor" {
+		return b.Errf("impersonate: role: %q is not known; write owner or auditor", name)
+	}
+	m := a.Roles[name]
+	if err := b.match("role "+name, &m); err != nil {
+		return err
+	}
+	if a.Roles == nil {
+		a.Roles = make(map[string]config.Match)
+	}
+	a.Roles[name] = m
+	return nil
+}
+
+func (a *App) parsePolicy(b *block) error {
+	if !b.NextArg() {
+		return b.Errf("impersonate: policy: its name is missing; write such as: policy support { … }")
+	}
+	p := config.Policy{Name: b.Val()}
+	if err := b.once("policy", p.Name); err != nil {
+		return err
+	}
+	options := []string{"actor", "target", "mode", "duration", "idle", "require"}
+	err := readBlock(b.Dispenser, "policy "+p.Name, options, func(b *block, option string) (err error) {
+		switch option {
+		case "actor":
+			return b.match(option, &p.Actor)
+		case "target":
+			return b.match(option, &p.Target)
+		case "mode":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			p.Modes, err = b.words(option, "mode full read_only", []string{config.ModeFull, config.ModeReadOnly})
+			return err
+		case "duration":
+			return b.duration(option, &p.Duration, "30m")
+		case "idle":
+			return b.duration(option, &p.Idle, "10m")
+		case "require":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			p.Require, err = b.words(option, "require reason", []string{"reason"})
+			return err
+		}
+		return b.unknown(option)
+	})
+	if err != nil {
+		return err
+	}
+	a.Policies = append(a.Policies, p)
+	p.SetDefaults()
+	if err := p.Validate(); err != nil {
+		return b.WrapErr(err)
+	}
+	return nil
+}
+
+func parseSession(d *caddyfile.Dispenser, s *config.Session) error {
+	err := readBlock(d, "session", []string{"lifetime", "idle"}, func(b *block, option string) error {
+		switch option {
+		case "lifetime":
+			return b.duration(option, &s.Lifetime, "12h")
+		case "idle":
+			return b.duration(option, &s.Idle, "1h")
+		}
+		return b.unknown(option)
+	})
+	if err != nil {
+		return err
+	}
+	whole := *s
+	whole.SetDefaults()
+	if err := whole.Validate(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
+	options := append([]string{"journal", "requests", "redact"}, guests("impersonate.sinks")...)
+	return readBlock(d, "audit", options, func(b *block, option string) (err error) {
+		switch option {
+		case "journal":
+			return b.value(option, &a.Journal, config.DefaultJournalPath)
+		case "requests":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			known := []string{config.RequestsImpersonated, config.RequestsAll}
+			v, err := b.words(option, "requests all", known)
+			if err != nil {
+				return err
+			}
+			if len(v) > 1 {
+				return b.Errf("audit: requests: unexpected %q; write one of %s", v[1], strings.Join(known, " or "))
+			}
+			a.Requests = v[0]
+			return nil
+		case "redact":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			a.Redact, err = b.values(option, 1, -1, "redact token password secret")
+			return err
+		}
+		if !slices.Contains(b.options, option) {
+			return b.unknown(option)
+		}
+		if err := b.once(option); err != nil {
+			return err
+		}
+		sink, err := parseGuest(b, "sink", "impersonate.sinks", "sink")
+		if err != nil {
+			return err
+		}
+		a.Sinks = append(a.Sinks, sink)
+		return nil
+	})
+}
+
+// Interface guard
+var _ caddyfile.Unmarshaler = (*App)(nil)
