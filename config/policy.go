@@ -94,11 +94,10 @@ func (p *Policy) Validate() error {
 	}
 	errs = append(errs, p.Actor.validate(what+": actor"), p.Target.validate(what+": target"),
 		oneOf(what+": mode", p.Modes, modes), oneOf(what+": require", p.Require, requirements))
-	if p.Duration <= 0 || p.Duration > MaxImpersonation {
-		errs = append(errs, fmt.Errorf("%s: duration %s: an impersonation lasts more than nothing and at most %s; write such as 30m", what, p.Duration, MaxImpersonation))
-	}
-	if p.Idle < 0 {
-		errs = append(errs, fmt.Errorf("%s: idle %s: is negative; write such as 10m, or leave it out", what, p.Idle))
+	if p.Duration < Duration(time.Second) || p.Duration > MaxImpersonation {
+		errs = append(errs, fmt.Errorf("%s: duration %s: must be from 1s to %s; write such as 30m", what, p.Duration, MaxImpersonation))
+	} else if p.Idle < 0 || p.Idle > p.Duration {
+		errs = append(errs, fmt.Errorf("%s: idle %s: must be shorter than the duration, %s, or it ends nothing; write such as 10m", what, p.Idle, p.Duration))
 	}
 	return errors.Join(errs...)
 }

@@ -138,7 +138,7 @@ func (s *Site) Validate() error {
 
 func (s *Site) validateHeaders() []error {
 	var errs []error
-	seen := map[string]string{Fold(ImpersonatedByHeader): ImpersonatedByHeader}
+	seen := make(map[string]string, len(s.Identity)+2)
 	check := func(option, name string) {
 		errs = append(errs, validateHeaderName(option, name))
 		if first, ok := seen[Fold(name)]; ok {
@@ -153,6 +153,7 @@ func (s *Site) validateHeaders() []error {
 		}
 	}
 	if s.Assertion != "" {
+		seen[Fold(ImpersonatedByHeader)] = ImpersonatedByHeader // an identity header may be in its place, a token not
 		check("assertion", s.Assertion)
 	}
 	if len(s.Identity) > 64 {
@@ -183,7 +184,7 @@ var reserved = []string{
 }
 
 func validateHeaderName(option, name string) error {
-	if name == "" || len(name) > 128 || strings.IndexFunc(name, notToken) >= 0 {
+	if name == "" || len(name) > 63 || strings.IndexFunc(name, notToken) >= 0 {
 		return fmt.Errorf("%s %.80q: not a header's name; write such as Remote-User", option, name)
 	}
 	if slices.Contains(reserved, Fold(name)) {
