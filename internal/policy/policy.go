@@ -1,5 +1,9 @@
 // Package policy decides who may become whom. It is pure: the same facts give the same answer; it reads no clock,
 // no store, no network.
+//
+// What the operator wrote ([Rules]) is checked and compiled once into a [Set]; a Set is immutable and answers for
+// as long as its configuration is in force: who may become whom now ([Set.Decide]), whether somebody who already
+// is may go on ([Set.Continue]), what they may choose at the start ([Set.Settle]).
 package policy
 
 import (
@@ -21,7 +25,11 @@ const (
 	RoleAuditor = "auditor"
 )
 
-// Match selects people: by any of the groups or usernames. Empty matches nobody.
+// DefaultDuration is a policy's duration where the operator names none.
+const DefaultDuration = 30 * time.Minute
+
+// Match selects people: by any of the groups or usernames. Empty matches nobody. Groups are compared exactly,
+// usernames as accounts are joined ([identity.Key]).
 type Match struct {
 	Groups []string
 	Users  []string
@@ -41,7 +49,7 @@ type Policy struct {
 	Target Match
 	// Modes offered; the first is the default. Empty: full.
 	Modes []string
-	// Duration is how long it may last at most; default 30 minutes.
+	// Duration is how long it may last at most; 0: 30 minutes.
 	Duration time.Duration
 	// Idle ends it after this long without a request; 0: never.
 	Idle time.Duration
@@ -67,30 +75,7 @@ type Input struct {
 	ClientIP netip.Addr
 }
 
-// Refusal says why not. Code is stable, for programs; Message is a sentence for the person refused.
-type Refusal struct {
-	Code    string
-	Message string
-}
-
-func (r *Refusal) Error() string { return r.Message }
-
-// Codes of refusals, in the order they are checked.
-const (
-	RefusedActorInactive  = "actor_inactive"
-	RefusedUnknown        = "target_unknown"
-	RefusedSelf           = "self"
-	RefusedNested         = "nested"
-	RefusedInactive       = "target_inactive"
-	RefusedProtected      = "target_protected"
-	RefusedNoPolicy       = "no_policy"        // the actor is named by no policy
-	RefusedTargetNoPolicy = "target_no_policy" // policies name the actor, but none this target
-	RefusedMode           = "mode_not_offered"
-	RefusedReason         = "reason_required"
-	RefusedDuration       = "duration_too_long"
-)
-
-// Decision is the answer. The other fields are set only when Refusal is nil.
+// Decision is the answer. The other fields are set only when Refusal is nil. Modes is shared: not to be changed.
 type Decision struct {
 	Refusal       *Refusal
 	Policy        string

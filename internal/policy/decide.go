@@ -1,0 +1,116 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+)
+
+// Decide answers by default deny: the refusals in the order of their codes, then the first policy that matches both.
+// When it allows, it does not allocate.
+func (s *Set) Decide(in Input) Decision {
+	if in.Actor.Identity == nil || !in.Actor.Active {
+		return Decision{Refusal: refuse(RefusedActorInactive)}
+	}
+	if in.Target.Identity == nil || !in.Target.Known {
+		return Decision{Refusal: refuse(RefusedUnknown)}
+	}
+	actorKey, targetKey := identity.Key(in.Actor.Username), identity.Key(in.Target.Username)
+	if actorKey == "" { // no account can be told by it, so nothing may be granted to it
+		return Decision{Refusal: refuse(RefusedActorInactive)}
+	}
+	if targetKey == "" {
+		return Decision{Refusal: refuse(RefusedUnknown)}
+	}
+	if actorKey == targetKey || in.Actor.Known && in.Actor.ID != "" && in.Actor.ID == in.Target.ID {
+		return Decision{Refusal: refuse(RefusedSelf)}
+	}
+	if in.Nested {
+		return Decision{Refusal: refuse(RefusedNested)}
+	}
+	if !in.Target.Active {
+		return Decision{Refusal: refuse(RefusedInactive)}
+	}
+
+	var actorBuf, targetBuf [onStack]uint64
+	target := s.terms.of(&targetBuf, targetKey, in.Target.Groups)
+	if target.meets(s.protect) {
+		return Decision{Refusal: refuse(RefusedProtected)}
+	}
+	actor := s.terms.of(&actorBuf, actorKey, in.Actor.Groups)
+	// Whoever becomes an owner is an owner to the gateway's own pages: nobody gets a role that way (keycloak #52838).
+	if target.meets(s.owner) && !actor.meets(s.owner) || target.meets(s.auditor) && !actor.meets(s.auditor) {
+		return Decision{Refusal: refuse(RefusedProtected)}
+	}
+	named := false
+	for i := range s.policies {
+		p := &s.policies[i]
+		if !actor.meets(p.actor) {
+			continue
+		}
+		if target.meets(p.target) {
+			return p.decision
+		}
+		named = true
+	}
+	if named {
+		return Decision{Refusal: refuse(RefusedTargetNoPolicy)}
+	}
+	return Decision{Refusal: refuse(RefusedNoPolicy)}
+}
+
+// Running is what an impersonation under way was started with.
+type Running struct {
+	Mode      string
+	StartedAt time.Time
+}
+
+// Continue decides again whether an impersonation under way may go on: as [Set.Decide] on today's facts, and the
+// mode in use must still be offered and the duration not be used up already. Whether a reason was given is asked
+// at the start only. The decision's Duration counts from the start: the caller shortens to it, and never prolongs.
+func (s *Set) Continue(in Input, r Running) Decision {
+	in.Nested = false
+	d := s.Decide(in)
+	switch {
+	case d.Refusal != nil:
+		return d
+	case !slices.Contains(d.Modes, r.Mode):
+		return Decision{Refusal: d.modeRefusal()}
+	case in.Now.Sub(r.StartedAt) >= d.Duration:
+		return Decision{Refusal: d.longRefusal()}
+	}
+	return d
+}
+
+// MayImpersonate tells whether any policy names the actor: whether there is anything for them in the portal.
+func (s *Set) MayImpersonate(actor Person) bool {
+	if actor.Identity == nil || !actor.Active {
+		return false
+	}
+	var buf [onStack]uint64
+	b := s.terms.of(&buf, identity.Key(actor.Username), actor.Groups)
+	for i := range s.policies {
+		if b.meets(s.policies[i].actor) {
+			return true
+		}
+	}
+	return false
+}
+
+// Roles are the roles somebody has over the gateway; nil for most. It does not ask whether they are active.
+func (s *Set) Roles(id *identity.Identity) []string {
+	if id == nil {
+		return nil
+	}
+	var buf [onStack]uint64
+	b := s.terms.of(&buf, identity.Key(id.Username), id.Groups)
+	var roles []string
+	if b.meets(s.owner) {
+		roles = append(roles, RoleOwner)
+	}
+	if b.meets(s.auditor) {
+		roles = append(roles, RoleAuditor)
+	}
+	return roles
+}
