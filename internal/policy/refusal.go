@@ -1,5 +1,7 @@
 package policy
 
+import "errors"
+
 // Refusal says why not. Code is stable, for programs; Message is a sentence for the person refused.
 type Refusal struct {
 	Code    string
@@ -40,3 +42,12 @@ var messages = map[string]string{
 }
 
 func refuse(code string) *Refusal { return &Refusal{Code: code, Message: messages[code]} }
+
+// AsRefusal finds the refusal in an error; nil when it is something else.
+func AsRefusal(err error) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return nil
+}
