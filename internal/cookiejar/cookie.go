@@ -125,7 +125,7 @@ func parse(line string, r *http.Request, secure bool, now time.Time) (*Cookie, b
 	}
 	c.Path = path
 	if !strings.HasPrefix(path, "/") {
-		c.Path = defaultPath(r.URL.Path)
+		c.Path = defaultPath(r.URL.EscapedPath())
 		path = ""
 	}
 	if c.Secure && !secure && !trustworthy(host) {
@@ -202,7 +202,7 @@ func (c *Cookie) removal() string {
 
 // matches tells whether a browser would send the cookie with the request.
 func (c *Cookie) matches(r *http.Request, secure bool, now time.Time) bool {
-	return !c.expired(now) && pathMatch(c.Path, r.URL.Path) && (!c.Secure || secure || trustworthy(hostOf(r))) && c.sameSite(r)
+	return !c.expired(now) && pathMatch(c.Path, r.URL.EscapedPath()) && (!c.Secure || secure || trustworthy(hostOf(r))) && c.sameSite(r)
 }
 
 // sameSite is section 5.2's test, by what the browser says of the request. The gateway's own cookie is Lax, so an

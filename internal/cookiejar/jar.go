@@ -180,7 +180,7 @@ func (j *Jar) Request(r *http.Request, now time.Time) string {
 	if len(sent) == 0 && len(j.target) == 0 {
 		return ""
 	}
-	fresh := j.freshPath(r.URL.Path)
+	fresh := j.freshPath(r.URL.EscapedPath())
 
 	send := make([]*held, 0, len(j.target))
 	for _, h := range j.target {
@@ -247,12 +247,12 @@ func (j *Jar) Request(r *http.Request, now time.Time) string {
 		case j.ofActor(p) || j.actorHTTPOnly(p.name):
 		case j.actorName(p.name): // the actor's, changed by a script of the target's: its new value is the target's
 			j.displace(p.name)
-			j.noteScript(p, r.URL.Path)
+			j.noteScript(p, r.URL.EscapedPath())
 			add(p.name, p.value)
 		case fresh:
 			j.noteActor(p, now, true)
 		default:
-			j.noteScript(p, r.URL.Path)
+			j.noteScript(p, r.URL.EscapedPath())
 			add(p.name, p.value)
 		}
 	}
@@ -536,6 +536,8 @@ func (p pair) String() string {
 	return p.name + "=" + p.value
 }
 
+func isControl(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }
+
 // maxPairs bounds the pairs looked at in one request. Browsers keep fewer for a host.
 const maxPairs = 300
 
@@ -548,7 +550,7 @@ func pairs(lines []string) []pair {
 	for _, line := range lines {
 		for item := range strings.SplitSeq(line, ";") {
 			item = trim(item)
-			if item == "" || len(list) >= maxPairs {
+			if item == "" || len(list) >= maxPairs || strings.ContainsFunc(item, isControl) {
 				continue
 			}
 			name, value, found := strings.Cut(item, "=")
