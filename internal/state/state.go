@@ -151,6 +151,8 @@ type Store interface {
 	PutSeen(ctx context.Context, u *SeenUser) error
 	// EachSeen calls f for every one, by username; an error from f ends it and is returned as it is.
 	EachSeen(ctx context.Context, f func(*SeenUser) error) error
+	// SeenSince is EachSeen for those last seen at since or later, oldest first.
+	SeenSince(ctx context.Context, since time.Time, f func(*SeenUser) error) error
 
 	PutJar(ctx context.Context, j *Jar) error
 	Jar(ctx context.Context, owner, host string) (*Jar, error)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
@@ -26,9 +27,16 @@ func (s *store) PutSeen(ctx context.Context, u *state.SeenUser) error {
 }
 
 func (s *store) EachSeen(ctx context.Context, f func(*state.SeenUser) error) error {
+	return s.eachSeen(ctx, f, `ORDER BY username, issuer, subject`)
+}
+
+func (s *store) SeenSince(ctx context.Context, since time.Time, f func(*state.SeenUser) error) error {
+	return s.eachSeen(ctx, f, `WHERE last_seen >= ? ORDER BY last_seen, issuer, subject`, since.UnixMicro())
+}
+
+func (s *store) eachSeen(ctx context.Context, f func(*state.SeenUser) error, which string, args ...any) error {
 	const doing = "reading the logins seen"
-	rows, err := s.r.QueryContext(ctx, `SELECT issuer, subject, id, username, name, email, groups, attributes, first_seen, last_seen
-		FROM seen ORDER BY username, issuer, subject`)
+	rows, err := s.r.QueryContext(ctx, `SELECT issuer, subject, id, username, name, email, groups, attributes, first_seen, last_seen FROM seen `+which, args...)
 	if err != nil {
 		return failed(ctx, doing, err)
 	}

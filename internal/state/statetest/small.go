@@ -35,6 +35,17 @@ func seen(t *testing.T, s state.Store) {
 	want.FirstSeen = sam.FirstSeen
 	same(t, all(), []*state.SeenUser{amy, elsewhere, &want})
 
+	since := func(d time.Duration) []string {
+		t.Helper()
+		names := []string{}
+		check(t, s.SeenSince(ctx, base.Add(d), func(u *state.SeenUser) error { names = append(names, u.Username); return nil }))
+		return names
+	}
+	same(t, since(0), []string{"amy", "bo", "samuel"})
+	same(t, since(time.Microsecond), []string{"samuel"})
+	same(t, since(time.Hour), []string{"samuel"})
+	same(t, since(time.Hour+time.Microsecond), []string{})
+
 	no := errors.New("no")
 	calls := 0
 	if err := s.EachSeen(ctx, func(*state.SeenUser) error { calls++; return no }); err != no || calls != 1 { //nolint:errorlint // as it is

@@ -72,6 +72,7 @@ CREATE TABLE seen (
 	PRIMARY KEY (issuer, subject)
 ) STRICT;
 CREATE INDEX seen_username ON seen (username, issuer, subject);
+CREATE INDEX seen_last ON seen (last_seen);
 
 CREATE TABLE jars (
 	owner  TEXT NOT NULL,
