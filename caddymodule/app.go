@@ -1,23 +1,169 @@
 package caddymodule
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
+
 	"github.com/caddyserver/caddy/v2"
+
 	"github.com/seed-240d5494/caddy-impersonate/config"
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
 const appID = "impersonate"
 
 func init() {
 	caddy.RegisterModule(App{})
-	caddy.RegisterModule(Handler{})
 }
 
+// App holds what all sites share: who logs in and where, who is known, who may become whom, what is recorded. Sites are
+// protected by the handler http.handlers.impersonate.
+//
+// Placeholders such as {env.NAME} and {file./path} are replaced, when the configuration is loaded, in the settings of
+// oidc, in paths and in addresses.
+//
+// State and journal outlive a reload: sessions and live impersonations go on, and are decided anew under the new
+// configuration.
 type App struct {
 	config.App
+
+	// Set by Provision.
+	ctx         caddy.Context
+	log         *slog.Logger
+	clock       clock.Clock
+	state       StateOpener
+	directories []SourceOpener
+	sinks       []SinkOpener
+	policy      *policy.Set // set by Validate
+
+	running
 }
 
+// CaddyModule implements [caddy.Module].
 func (App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: appID, New: func() caddy.Module { return new(App) }}
 }
-func (*App) Start() error { return nil }
-func (*App) Stop() error  { return nil }
+
+// Provision fills in defaults, replaces placeholders and loads the guest modules. It opens nothing.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.log, a.clock = ctx, ctx.Slogger(), clock.System
+	a.ready = make(chan struct{})
+	a.SetDefaults()
+	if err := a.resolve(); err != nil {
+		return err
+	}
+	if err := a.loadGuests(ctx); err != nil {
+		return err
+	}
+	return a.registerMetrics(ctx)
+}
+
+// resolve replaces placeholders.
+func (a *App) resolve() error {
+	if a.OIDC.Issuer == "" && a.OIDC.ClientID == "" {
+		return nil // Validate says that it is missing
+	}
+	errs := []error{
+		resolve("oidc issuer", &a.OIDC.Issuer),
+		resolve("oidc client_id", &a.OIDC.ClientID),
+		resolve("oidc client_secret", &a.OIDC.ClientSecret),
+		resolvePath("audit journal", &a.Audit.Journal),
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) loadGuests(ctx caddy.Context) error {
+	state, err := ctx.LoadModule(&a.App, "State")
+	if err != nil {
+		return fmt.Errorf("loading state: %w", err)
+	}
+	var ok bool
+	if a.state, ok = state.(StateOpener); !ok {
+		return notA(state, "impersonate.state", "StateOpener")
+	}
+	directories, err := ctx.LoadModule(&a.App, "Directories")
+	if err != nil {
+		return fmt.Errorf("loading directories: %w", err)
+	}
+	for _, d := range directories.([]any) { // LoadModule's result for a list
+		opener, ok := d.(SourceOpener)
+		if !ok {
+			return notA(d, "impersonate.directories", "SourceOpener")
+		}
+		a.directories = append(a.directories, opener)
+	}
+	sinks, err := ctx.LoadModule(&a.Audit, "Sinks")
+	if err != nil {
+		return fmt.Errorf("loading audit sinks: %w", err)
+	}
+	keys := make(map[string]bool)
+	for _, s := range sinks.([]any) { // likewise
+		opener, ok := s.(SinkOpener)
+		if !ok {
+			return notA(s, "impersonate.sinks", "SinkOpener")
+		}
+		if keys[opener.Key()] {
+			return fmt.Errorf("audit: there are two sinks for the same place, %s; remove one", opener.Key())
+		}
+		keys[opener.Key()] = true
+		a.sinks = append(a.sinks, opener)
+	}
+	if len(a.Clock) > 0 {
+		source, err := ctx.LoadModule(&a.App, "Clock")
+		if err != nil {
+			return fmt.Errorf("loading clock: %w", err)
+		}
+		c, ok := source.(ClockSource)
+		if !ok {
+			return notA(source, "impersonate.clocks", "ClockSource")
+		}
+		a.clock = c.Clock()
+	}
+	return nil
+}
+
+func notA(module any, namespace, want string) error {
+	return fmt.Errorf("module %T is in the namespace %s but is no %s", module, namespace, want)
+}
+
+// Validate checks the settings and compiles the policies.
+func (a *App) Validate() error {
+	if err := a.App.Validate(); err != nil {
+		return err
+	}
+	var err error
+	a.policy, err = policy.Compile(a.rules())
+	return err
+}
+
+// rules are the settings as the policy package wants them.
+func (a *App) rules() policy.Rules {
+	match := func(m config.Match) policy.Match { return policy.Match{Groups: m.Groups, Users: m.Users} }
+	rules := policy.Rules{Protect: match(a.Protect), Roles: make(map[string]policy.Match)}
+	for role, m := range a.Roles {
+		rules.Roles[role] = match(m)
+	}
+	for _, p := range a.Policies {
+		compiled := policy.Policy{
+			Name: p.Name, Actor: match(p.Actor), Target: match(p.Target), Modes: p.Modes,
+			Duration: p.Duration.Std(), Idle: p.Idle.Std(),
+		}
+		for _, r := range p.Require {
+			if r == config.RequireReason {
+				compiled.RequireReason = true
+			}
+		}
+		rules.Policies = append(rules.Policies, compiled)
+	}
+	return rules
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -191,6 +191,9 @@ func TestClickHouseSinkValidate(t *testing.T) {
 			t.Errorf("%s: %v", dsn, err)
 		}
 	}
+	if got := (&ClickHouseSink{DSN: "clickhouse://u:p%2F@ch1:9000,ch2:9000/impersonate?secure=true"}).Place(); got != "ch1:9000,ch2:9000/impersonate" {
+		t.Errorf("place %q", got)
+	}
 	for dsn, want := range map[string]string{
 		"":                            "no address",
 		"ch1:9000":                    "starts with neither clickhouse:// nor tcp://",

@@ -50,6 +50,9 @@ func badDuration(s string) error {
 	return fmt.Errorf("duration %q: write a number and a unit, such as 90s, 30m, 12h or 400d", s)
 }
 
+// Std is the same as a [time.Duration].
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
 // String is the shortest way to write it: 30m, not 30m0s; 400d, not 9600h.
 func (d Duration) String() string {
 	t := time.Duration(d)

@@ -82,6 +82,14 @@ func (c *ClickHouseSink) Validate() error {
 	return nil
 }
 
+// Place is the DSN without what is secret or changes nothing about where the rows are: hosts and database.
+func (c *ClickHouseSink) Place() string {
+	_, rest, _ := strings.Cut(c.DSN, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	authority, database, _ := strings.Cut(rest, "/")
+	return authority[strings.LastIndexByte(authority, '@')+1:] + "/" + database
+}
+
 func setDefault(p *string, value string) {
 	if *p == "" {
 		*p = value

@@ -11,8 +11,11 @@ var (
 	roles = []string{"owner", "auditor"}
 	modes = []string{"full", "read_only"}
 	// requirements a start can be made to meet.
-	requirements = []string{"reason"}
+	requirements = []string{RequireReason}
 )
+
+// RequireReason makes the actor write down why, at the start.
+const RequireReason = "reason"
 
 // Modes of an impersonation: everything the target may do, or only requests that change nothing.
 const (
@@ -90,7 +93,7 @@ func (p *Policy) Validate() error {
 	var errs []error
 	if !isName(p.Name) {
 		what = fmt.Sprintf("policy %.80q", p.Name)
-		errs = append(errs, fmt.Errorf("%s: this is not a name; use letters, digits, _, - and .", what))
+		errs = append(errs, fmt.Errorf("%s: this is not a name; use letters, digits and . _ -", what))
 	}
 	errs = append(errs, p.Actor.validate(what+": actor"), p.Target.validate(what+": target"),
 		oneOf(what+": mode", p.Modes, modes), oneOf(what+": require", p.Require, requirements))

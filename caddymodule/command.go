@@ -1,0 +1,97 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of the commands, besides 1 for what could not be done.
+const (
+	exitDone    = 0
+	exitPending = 3 // schema plan: something is to be applied
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "impersonate",
+		Short: "Works with the impersonation gateway's audit schema and directory",
+		Long: `
+Works with what the app impersonate keeps and knows: the tables of its audit in ClickHouse, the users of its
+directory.
+
+Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema plan) something is to be applied.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.AddCommand(schemaCommand(), usersCommand())
+		},
+	})
+}
+
+// run makes f a command's function: its errors are printed as they are, without the usage, and become the exit code.
+func run(f func(cmd *cobra.Command) (int, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true
+		code, err := f(cmd)
+		if err != nil {
+			cmd.PrintErrln("Error:", err)
+			return err // the program exits with 1
+		}
+		// Caddy keeps its type of an exit code to itself; this is the way to one.
+		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
+	}
+}
+
+func configFlags(cmd *cobra.Command) {
+	cmd.Flags().StringP("config", "c", "", "Configuration file (default: Caddyfile in this directory)")
+	cmd.Flags().StringP("adapter", "a", "", "Name of config adapter to apply")
+}
+
+// loadApp provisions the app impersonate of a configuration, and nothing else of it. The caller calls done.
+func loadApp(cmd *cobra.Command) (app *App, done func(), err error) {
+	file, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return nil, nil, err
+	}
+	adapter, err := cmd.Flags().GetString("adapter")
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(raw) == 0 {
+		return nil, nil, errors.New("no configuration: name one with --config")
+	}
+	var whole struct {
+		Apps struct {
+			Impersonate json.RawMessage `json:"impersonate"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(caddy.RemoveMetaFields(raw), &whole); err != nil {
+		return nil, nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	if whole.Apps.Impersonate == nil {
+		return nil, nil, errors.New("the configuration has no app impersonate")
+	}
+	ctx, err := caddy.ProvisionContext(&caddy.Config{
+		Admin:   &caddy.AdminConfig{Disabled: true},
+		AppsRaw: caddy.ModuleMap{appID: whole.Apps.Impersonate},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	module, err := ctx.App(appID)
+	if err != nil {
+		return nil, nil, err
+	}
+	app, ok := module.(*App)
+	if !ok {
+		return nil, nil, notA(module, appID, "App")
+	}
+	return app, func() { _ = app.Cleanup() }, nil
+}

@@ -1,0 +1,82 @@
+package caddymodule
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+)
+
+// What a guest module is made of, under names it can import. See each type's documentation for its contract, and the
+// conformance suites in internal/state/statetest and internal/audit/sinktest for what is expected beyond the types.
+type (
+	// Store is durable state: sessions, impersonations, cookie jars, keys.
+	Store = state.Store
+	// Source is one place that knows accounts.
+	Source = directory.Source
+	// User is an account and what a source knows of it.
+	User = directory.User
+	// Identity is an account's facts, as an app is told them.
+	Identity = identity.Identity
+	// Sink is where finished rows of the record go.
+	Sink = audit.Sink
+	// Batch is what a Sink is given to write.
+	Batch = audit.Batch
+	// Request is a row of the record: a request made.
+	Request = audit.Request
+	// Event is a row of the record: something else that happened.
+	Event = audit.Event
+	// Checkpoint is a row of the record: a signed tree head.
+	Checkpoint = audit.Checkpoint
+	// Clock tells the time.
+	Clock = clock.Clock
+)
+
+// StateOpener is implemented by guest modules of the namespace impersonate.state: where sessions and impersonations
+// are kept.
+type StateOpener interface {
+	// Key names what OpenState opens, such as the absolute path of a file. Configurations with the same key share
+	// it: it is opened once, outlives their reloads and is closed after the last. It must not hold a secret.
+	Key() string
+	// OpenState is called once the server starts, never to validate a configuration. What it returns must not
+	// keep the module's caddy.Context, which ends with the configuration.
+	OpenState(ctx context.Context, env Env) (Store, error)
+}
+
+// SourceOpener is implemented by guest modules of the namespace impersonate.directories: who exists and who is active.
+type SourceOpener interface {
+	// OpenSource is called once for each configuration that is started. It need not reach anything: the source is
+	// asked again and again, and may fail. A Source that is an io.Closer is closed with its configuration.
+	OpenSource(ctx context.Context, env Env) (Source, error)
+}
+
+// SinkOpener is implemented by guest modules of the namespace impersonate.sinks: where the record goes.
+type SinkOpener interface {
+	// Key names the place, such as host and database. Configurations with the same key share the sink, and how far
+	// the journal was shipped to it is kept under Key: it must stay the same for the same place, and must not
+	// hold a secret.
+	Key() string
+	// OpenSink is called once the server starts. It should not fail because the place can't be reached: rows wait
+	// in the journal until it can.
+	OpenSink(ctx context.Context, env Env) (Sink, error)
+}
+
+// ClockSource is implemented by guest modules of the namespace impersonate.clocks: what time it is. For tests, which
+// move it by hand; no module of that namespace comes with the gateway.
+type ClockSource interface {
+	Clock() Clock
+}
+
+// Env is what a guest module may use of the running gateway.
+type Env struct {
+	// Log outlives reloads. It must be told no secret.
+	Log *slog.Logger
+	// Clock is the one to tell the time by.
+	Clock Clock
+	// Store is the state; nil while it is being opened.
+	Store Store
+}
