@@ -1,0 +1,156 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+)
+
+func (p *portal) apiStart(w http.ResponseWriter, r *http.Request, v *viewer) {
+	var body struct {
+		Target   string   `json:"target"`
+		Reason   string   `json:"reason"`
+		Ticket   string   `json:"ticket"`
+		Mode     string   `json:"mode"`
+		Duration duration `json:"duration"`
+		ReturnTo string   `json:"return_to"`
+	}
+	if bad := decode(w, r, &body, "target", "reason", "ticket", "mode", "duration", "return_to"); bad != nil {
+		problem.Write(w, r, bad)
+		return
+	}
+	if body.Target == "" {
+		problem.Write(w, r, badRequest("target: name the account to use, by its username"))
+		return
+	}
+	live, err := p.start(r, v, impersonation.StartRequest{
+		Target: body.Target, Reason: body.Reason, Ticket: body.Ticket, Mode: body.Mode, Duration: time.Duration(body.Duration), ReturnTo: back(body.ReturnTo),
+	})
+	if refusal := v.discreet(policy.AsRefusal(err)); refusal != nil {
+		problem.Write(w, r, refused(refusal))
+		return
+	}
+	if err != nil {
+		p.fail(w, r, "starting an impersonation", err)
+		return
+	}
+	p.OnStart(w, r, live)
+	w.Header().Set("Location", apiRoot+"/impersonations/"+live.ID)
+	answer(w, http.StatusCreated, impersonationOf(&live.Impersonation))
+}
+
+// apiList lists one's own, newest first; owners and auditors see everybody's.
+func (p *portal) apiList(w http.ResponseWriter, r *http.Request, v *viewer) {
+	q, bad := query(r, "state", "limit", "cursor")
+	limit, err := limitOf(q.Get("limit"))
+	before, cerr := cursorTime(q.Get("cursor"))
+	st := q.Get("state")
+	switch {
+	case bad != nil:
+	case err != nil:
+		bad = err
+	case cerr != nil:
+		bad = cerr
+	case st != "" && st != "active" && st != "ended" && st != "all":
+		bad = errors.New("state: give active, ended or all")
+	}
+	if bad != nil {
+		problem.Write(w, r, badRequest(bad.Error()))
+		return
+	}
+	actor := v.actor.Username
+	if v.overseer() {
+		actor = ""
+	}
+	all, err := p.Impersonations.List(r.Context(), actor, st, before, limit+1)
+	if err != nil {
+		p.fail(w, r, "listing impersonations", err)
+		return
+	}
+	next := ""
+	if len(all) > limit {
+		all = all[:limit]
+		next = all[limit-1].StartedAt.UTC().Format(time.RFC3339Nano)
+	}
+	out := make([]*impersonationJSON, 0, len(all))
+	for _, i := range all {
+		out = append(out, impersonationOf(i))
+	}
+	answer(w, http.StatusOK, map[string]any{"impersonations": out, "next_cursor": next})
+}
+
+// cursorTime is where a page of impersonations starts: before that time.
+func cursorTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, errors.New("cursor: not one of this list's")
+	}
+	return t, nil
+}
+
+// pick finds the impersonation that the address names, if it is theirs to see; nil after having answered.
+func (p *portal) pick(w http.ResponseWriter, r *http.Request, v *viewer) *state.Impersonation {
+	id := strings.TrimPrefix(r.URL.Path, apiRoot+"/impersonations/")
+	if id == "current" {
+		if v.live == nil {
+			problem.Write(w, r, notFound())
+			return nil
+		}
+		return &v.live.Impersonation
+	}
+	i, err := p.Impersonations.Get(r.Context(), id)
+	switch {
+	case errors.Is(err, state.ErrNotFound), err == nil && !v.own(i) && !v.overseer():
+		problem.Write(w, r, notFound()) // the same: whether there is one is none of their business
+		return nil
+	case err != nil:
+		p.fail(w, r, "reading an impersonation", err)
+		return nil
+	}
+	return i
+}
+
+// own tells whether it is theirs, from whatever browser.
+func (v *viewer) own(i *state.Impersonation) bool {
+	return identity.Key(i.ActorUsername) == identity.Key(v.actor.Username)
+}
+
+func (p *portal) apiGet(w http.ResponseWriter, r *http.Request, v *viewer) {
+	if i := p.pick(w, r, v); i != nil {
+		answer(w, http.StatusOK, impersonationOf(i))
+	}
+}
+
+// apiEnd ends one's own, or, for owners, anybody's. Ending what has ended is no error.
+func (p *portal) apiEnd(w http.ResponseWriter, r *http.Request, v *viewer) {
+	i := p.pick(w, r, v)
+	if i == nil {
+		return
+	}
+	cause := impersonation.CauseStopped
+	if !v.own(i) {
+		if !v.has(policy.RoleOwner) {
+			problem.Write(w, r, forbidden("Only its actor and owners may end an impersonation."))
+			return
+		}
+		cause = impersonation.CauseRevoked
+	}
+	if err := p.Impersonations.End(r.Context(), i.ID, cause, v.actor.Username); err != nil {
+		p.fail(w, r, "ending an impersonation", err, problem.Return)
+		return
+	}
+	if v.live != nil && v.live.ID == i.ID {
+		p.OnStop(w, r, v.live)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

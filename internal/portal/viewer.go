@@ -1,0 +1,86 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
+	"github.com/seed-240d5494/caddy-impersonate/internal/session"
+)
+
+// viewer is who asks, on the facts of this moment. The person is always the actor, also while they use another
+// account.
+type viewer struct {
+	session *session.Session
+	rules   impersonation.Rules
+	actor   policy.Person
+	live    *impersonation.Live
+	roles   []string
+	may     bool // some policy names them
+}
+
+// viewer is nil when nobody is logged in.
+func (p *portal) viewer(r *http.Request) *viewer {
+	s, _, ok := p.Session(r)
+	if !ok {
+		return nil
+	}
+	v := &viewer{session: s, rules: p.Rules()}
+	u, known := v.rules.Directory.Person(&s.Claims)
+	v.actor = policy.Person{Identity: &u.Identity, Known: known, Active: u.Active}
+	v.roles = v.rules.Policy.Roles(v.actor.Identity)
+	v.may = v.rules.Policy.MayImpersonate(v.actor)
+	if l := p.Impersonations.Of(r.Context(), s.ID); l != nil && p.Impersonations.Check(r.Context(), l, p.Clock.Now()) == nil {
+		v.live = l
+	}
+	return v
+}
+
+func (v *viewer) has(role string) bool { return slices.Contains(v.roles, role) }
+
+// overseer may see everybody's impersonations, and who there is.
+func (v *viewer) overseer() bool { return v.has(policy.RoleOwner) || v.has(policy.RoleAuditor) }
+
+// mayList tells whether the directory is shown to them: names, emails and groups are for those whose work it is.
+func (v *viewer) mayList() bool { return v.may || v.overseer() }
+
+// page serves a page to whoever is logged in, and sends others to log in and back.
+func (p *portal) page(serve func(http.ResponseWriter, *http.Request, *viewer)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v := p.viewer(r)
+		switch {
+		case v == nil:
+			p.loginFirst(w, r)
+		case !v.actor.Active:
+			problem.Write(w, r, deactivated())
+		default:
+			serve(w, r, v)
+		}
+	}
+}
+
+// api is page for programs.
+func (p *portal) api(serve func(http.ResponseWriter, *http.Request, *viewer)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v := p.viewer(r)
+		switch {
+		case v == nil:
+			problem.Write(w, r, loginRequired(p.LoginURL))
+		case !v.actor.Active:
+			problem.Write(w, r, deactivated())
+		default:
+			serve(w, r, v)
+		}
+	}
+}
+
+func (p *portal) loginFirst(w http.ResponseWriter, r *http.Request) {
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && problem.WantsPage(r) {
+		http.Redirect(w, r, p.LoginURL+"?return_to="+url.QueryEscape(r.URL.RequestURI()), http.StatusFound)
+		return
+	}
+	problem.Write(w, r, loginRequired(p.LoginURL+"?return_to="+url.QueryEscape(root+"/")))
+}
