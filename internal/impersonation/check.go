@@ -1,0 +1,107 @@
+package impersonation
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+)
+
+// Check decides again whether an impersonation may go on, on the facts of now: nil, it may. When it may not, it has
+// ended, now or before, and the session's person has been left their notice. The decision is kept with the rules
+// and the directory's generation it was made on; while neither moves, Check costs a few nanoseconds.
+func (m *Manager) Check(ctx context.Context, l *Live, now time.Time) *Ended {
+	c := l.c
+	if c.ended.Load() == nil {
+		if e := c.dueEnd(now); e != nil {
+			m.end(c, e)
+		} else {
+			v, cur := c.verdict.Load(), m.cur.Load()
+			if v != nil && v.on == cur && v.generation == cur.Directory.Generation() {
+				return nil
+			}
+			m.decide(c, now)
+		}
+	}
+	e := c.ended.Load()
+	if e != nil {
+		c.wait(ctx)
+	}
+	return e
+}
+
+// Recheck decides all of them again and ends those that may not go on: after a change, so that connections that
+// send no further request are cut too.
+func (m *Manager) Recheck(context.Context) {
+	now := m.clock.Now()
+	for _, c := range m.all() {
+		if e := c.dueEnd(now); e != nil {
+			m.end(c, e)
+			continue
+		}
+		m.decide(c, now)
+	}
+}
+
+// decide decides one again, on the newest rules and facts, and ends it when they refuse.
+func (m *Manager) decide(c *core, now time.Time) {
+	cur := m.cur.Load()
+	if cur == nil {
+		return
+	}
+	generation := cur.Directory.Generation() // before the facts: a change in between makes this decision an old one
+	l := c.view.Load()
+	actor, target := cur.actor(&c.claims), cur.target(l.TargetUsername)
+	if target.user != nil && l.TargetID != "" && target.ID != l.TargetID {
+		target = person{} // another account under the old one's name
+	}
+	d := cur.Policy.Continue(policy.Input{Actor: actor, Target: target.Person, Now: now}, policy.Running{Mode: l.Mode, StartedAt: c.startedAt})
+	if d.Refusal != nil {
+		m.end(c, &Ended{Cause: causeOf(d.Refusal), At: stored(now), Refusal: d.Refusal})
+		return
+	}
+	if m.shorten(c, d) {
+		m.arm(c)
+	}
+	c.verdict.Store(&verdict{cur, generation, target.user})
+}
+
+func causeOf(r *policy.Refusal) string {
+	switch r.Code {
+	case policy.RefusedActorInactive:
+		return CauseActorDeactivated
+	case policy.RefusedInactive:
+		return CauseTargetDeactivated
+	}
+	return CausePolicyChanged
+}
+
+// shorten applies a stricter policy's limits; a laxer one's are for the next start.
+func (m *Manager) shorten(c *core, d policy.Decision) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.view.Load()
+	cut := l.ExpiresAt.Sub(l.StartedAt.Add(d.Duration))
+	idle := l.Idle
+	if d.Idle > 0 && (idle == 0 || d.Idle < idle) {
+		idle = d.Idle
+	}
+	if cut <= 0 && idle == l.Idle {
+		return false
+	}
+	n := *l
+	n.Idle = idle
+	if cut > 0 {
+		n.ExpiresAt, n.until = l.ExpiresAt.Add(-cut), l.until-cut
+	}
+	c.view.Store(&n)
+	c.unsaved = true
+	return true
+}
+
+// actor is somebody who is logged in: the directory's facts over the login's claims.
+func (cur *current) actor(claims *identity.Identity) policy.Person {
+	u, known := cur.Directory.Person(claims)
+	return policy.Person{Identity: &u.Identity, Known: known, Active: u.Active}
+}

@@ -1,0 +1,213 @@
+package impersonation
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+)
+
+const (
+	// drainTime is how long the event of an end waits for the outcomes of the requests it cut.
+	drainTime = 250 * time.Millisecond
+	// rowTimeout bounds one try to store an end.
+	rowTimeout = 2 * time.Second
+	retryFirst = 100 * time.Millisecond
+	retryMost  = 30 * time.Second
+)
+
+// errClosing ends what is tried again and again.
+var errClosing = errors.New("closing")
+
+// record writes an end down, in the background, until store and journal have it: the state row at once, the event
+// when the requests under way have had a moment to finish. One that does not wait for the other: a journal that hangs
+// must not keep the row from being written.
+func (m *Manager) record(c *core) {
+	c.launch.Do(func() {
+		id := c.view.Load().ID
+		m.mu.Lock()
+		m.pending[id] = c
+		m.mu.Unlock()
+		m.background(func() {
+			row := make(chan error, 1)
+			go func() { row <- m.insist(c, "the end of an impersonation can't be stored", m.storeEnd) }()
+			m.drain(c)
+			err := m.insist(c, "the end of an impersonation can't be recorded", m.writeEvent)
+			err = errors.Join(err, <-row)
+			if err == nil {
+				err = m.insist(c, "the end of an impersonation can't be marked as recorded", m.writeEnd)
+			}
+			if err != nil { // closing: the next start finds it by its row
+				return
+			}
+			m.mu.Lock()
+			delete(m.pending, id)
+			close(m.changed)
+			m.changed = make(chan struct{})
+			m.mu.Unlock()
+		})
+	})
+}
+
+// background runs f; Close waits for it.
+func (m *Manager) background(f func()) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed { // Close may have stopped waiting; nothing new is waited for
+		go f()
+		return
+	}
+	m.wg.Go(f)
+}
+
+// insist tries until it succeeds, with pauses that double; the error is only that the manager closes.
+func (m *Manager) insist(c *core, problem string, try func(context.Context, *core) error) error {
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		err := try(m.ctx, c)
+		if err == nil {
+			return nil
+		}
+		l := c.view.Load()
+		m.log.Error(problem, "impersonation", l.ID, "actor", l.ActorUsername, "target", l.TargetUsername, "retry_in", pause, "error", err)
+		m.stats.retries.Add(1)
+		if m.ctx.Err() != nil || !m.pause(pause) {
+			return errClosing
+		}
+	}
+}
+
+// pause waits on the injected clock; false when the manager was closed before the wait began. A wait that is cut
+// short by closing allows one last try.
+func (m *Manager) pause(d time.Duration) bool {
+	select {
+	case <-m.closing:
+		return false
+	default:
+	}
+	over := make(chan struct{})
+	t := m.clock.AfterFunc(d, func() { close(over) })
+	defer t.Stop()
+	select {
+	case <-over:
+	case <-m.closing:
+	}
+	return true
+}
+
+// drain waits until no request is under way any more, but not for long.
+func (m *Manager) drain(c *core) {
+	if c.inFlight.Load() == 0 {
+		return
+	}
+	over := make(chan struct{})
+	t := m.clock.AfterFunc(drainTime, func() { close(over) })
+	defer t.Stop()
+	for c.inFlight.Load() > 0 {
+		select {
+		case <-c.drained:
+		case <-over:
+			return
+		case <-m.closing:
+			return
+		}
+	}
+}
+
+// storeEnd is writeEnd for the first time, for which End waits.
+func (m *Manager) storeEnd(ctx context.Context, c *core) error {
+	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
+	defer cancel()
+	defer c.tried()
+	return m.writeEnd(ctx, c)
+}
+
+func (c *core) tried() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.rowTried:
+	default:
+		close(c.rowTried)
+	}
+}
+
+// writeEnd brings the row up to what memory knows of the end. It may be called again.
+func (m *Manager) writeEnd(ctx context.Context, c *core) error {
+	if c.noRow.Load() {
+		return nil
+	}
+	now := c.row()
+	err := m.store.UpdateImpersonation(ctx, now.ID, func(i *state.Impersonation) error {
+		if i.Live() {
+			i.EndedAt, i.EndCause, i.EndedBy = now.EndedAt, now.EndCause, now.EndedBy
+			i.ExpiresAt, i.Idle, i.LastSeen = now.ExpiresAt, now.Idle, now.LastSeen
+		}
+		i.EndRecorded = i.EndRecorded || now.EndRecorded
+		return nil
+	})
+	if errors.Is(err, state.ErrNotFound) { // a start that failed before it, or history that was removed
+		c.noRow.Store(true)
+		return nil
+	}
+	return err
+}
+
+// writeEvent writes the event impersonation_ended. It has no deadline of its own: a try given up might still become
+// durable, and the next would be a second one.
+func (m *Manager) writeEvent(ctx context.Context, c *core) error {
+	if c.recorded.Load() {
+		return nil
+	}
+	cur := m.cur.Load()
+	if cur == nil {
+		return errors.New("no journal is open yet")
+	}
+	i, e := c.row(), c.ended.Load()
+	pairs := []string{
+		"cause", e.Cause, "requests", strconv.FormatUint(m.counts(i.ID), 10), "duration_s", seconds(max(0, e.At.Sub(i.StartedAt))), "by", e.By,
+	}
+	if e.Refusal != nil {
+		pairs = append(pairs, "refusal", e.Refusal.Code)
+	}
+	if c.recovered {
+		// The process died between the end and its record, perhaps just after it: then this is the second.
+		pairs = append(pairs, "recovered", "1")
+	}
+	err := cur.events.Event(ctx, audit.Event{
+		Time: m.clock.Now(), Type: audit.EventImpersonationEnded, ImpersonationID: i.ID,
+		ActorID: i.ActorID, ActorUsername: i.ActorUsername, TargetID: i.TargetID, TargetUsername: i.TargetUsername,
+		Detail: detail(pairs...),
+	})
+	if err == nil {
+		c.recorded.Store(true)
+	}
+	return err
+}
+
+// detail is an event's detail, "key=value …": empty values are left out, those with anything unusual in them quoted
+// as in Go.
+func detail(pairs ...string) string {
+	var b strings.Builder
+	for i := 0; i+1 < len(pairs); i += 2 {
+		v := pairs[i+1]
+		if v == "" {
+			continue
+		}
+		if strings.ContainsFunc(v, func(r rune) bool {
+			return r <= ' ' || r > '~' || r == '"' || r == '=' || r == '\\'
+		}) {
+			v = strconv.Quote(v)
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(pairs[i] + "=" + v)
+	}
+	return b.String()
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
