@@ -1,0 +1,48 @@
+# make demo   serve the demo on http://localhost:8080 (DEMO_ADDR, DEMO_DATA)
+# make test   everything CI runs: installs what the tests need, then runs them all with the race detector
+# make bench  CPU per request against bare Caddy (BENCH_SECONDS)
+
+GO        ?= go
+DEMO_ADDR ?= localhost:8080
+BIN       := bin/caddy-impersonate
+export CGO_ENABLED ?= 0
+# Where test/setup.sh puts a Node.js when the system's is too old.
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/caddy-impersonate/node/node_modules/.bin:$(PATH)
+
+.PHONY: demo build test unit e2e lint bench setup clean
+
+demo: build
+	@exec ./$(BIN) impersonate demo --addr "$(DEMO_ADDR)" $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
+
+build:
+	@mkdir -p bin
+	@[ -x $(BIN) ] || echo "Building (the first time takes a few minutes: Caddy and its modules are compiled) …"
+	@$(GO) build -trimpath -o $(BIN) ./cmd/caddy-impersonate
+
+# What the tests need and this machine lacks: a browser, Node.js, identity providers, apps, the ClickHouse engine.
+setup:
+	@test/setup.sh
+
+test: setup lint unit e2e
+
+unit:
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+e2e: build
+	cd test/e2e && CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 45m ./...
+
+# The linters' versions are pinned here: a new one must not turn a green commit red.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+lint:
+	@unformatted="$$($(GO) run $(GOFUMPT) -l $$(git ls-files '*.go'))"; [ -z "$$unformatted" ] || { echo "gofumpt would change:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	cd test/e2e && $(GO) vet ./...
+	cd test/chserver && CGO_ENABLED=0 $(GO) vet .
+	$(GO) run $(STATICCHECK) ./...
+
+bench: build
+	@test/bench/run.sh
+
+clean:
+	rm -rf bin .cache

@@ -1,0 +1,245 @@
+// Package gateway is one request's story: who is there, who they may be, what the app is told, what the browser is
+// shown, and what is written down. It is plain net/http; caddymodule fits it into Caddy.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/login"
+	"github.com/seed-240d5494/caddy-impersonate/internal/portal"
+	"github.com/seed-240d5494/caddy-impersonate/internal/session"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+)
+
+// Options are a configuration's parts; all but Ready are required.
+type Options struct {
+	Store          state.Store
+	Sessions       *session.Manager
+	Impersonations *impersonation.Manager
+	Rules          impersonation.Rules
+	Login          *login.Handler
+	Signer         *identity.Signer
+	Recorder       *audit.Recorder
+	Redactor       *audit.Redactor
+	Clock          clock.Clock
+	Log            *slog.Logger
+
+	// RecordAll writes own-account requests to the audit too.
+	RecordAll bool
+
+	// Scheme is "https" or "http": what the browser used, also behind a trusted proxy.
+	Scheme func(*http.Request) string
+	// ClientIP is the browser's address, never from a header an untrusted peer sent.
+	ClientIP func(*http.Request) netip.Addr
+	// StatusOf is the status an error returned by the next handler will be answered with.
+	StatusOf func(error) int
+	// Ready adds checks to /readyz.
+	Ready func(context.Context) []Check
+}
+
+// Check is one line of /readyz.
+type Check struct {
+	Name string
+	Err  error
+}
+
+// Next is the rest of the chain: the app. Like Caddy's handlers it may return an error instead of answering.
+type Next func(http.ResponseWriter, *http.Request) error
+
+// Gateway serves a configuration's sites.
+type Gateway struct {
+	Options
+	own *http.ServeMux
+}
+
+// SiteOptions are one `impersonate` directive.
+type SiteOptions struct {
+	Identity []identity.Template
+	// Assertion is the header that carries the signed assertion; empty: none is sent.
+	Assertion string
+	// ImpersonatedBy sends X-Impersonated-By while impersonating.
+	ImpersonatedBy bool
+	// Scrub are further names no client may send, such as those another part of the app trusts.
+	Scrub  []string
+	Banner BannerOptions
+	// Actions name requests for the audit; the first match counts.
+	Actions []Action
+	// Deny is refused while impersonating.
+	Deny []string
+	// Safe are reads though their method says otherwise, for read_only.
+	Safe []MethodPath
+	// Public needs no login.
+	Public []string
+	// OnIdentity is called once it is known who a request is made as, before it is forwarded. May be nil.
+	OnIdentity func(*http.Request, *Who)
+}
+
+// BannerOptions are how a site's banner looks.
+type BannerOptions struct {
+	// Text replaces the default sentence; it may hold {impersonate.user.…} and {impersonate.actor.…}.
+	Text     string
+	Color    string // "#rrggbb"; empty: the default red
+	Position string // "top" (default) or "bottom"
+	// AllowUnmarked lets HTML through that can't carry the banner, instead of withholding it.
+	AllowUnmarked bool
+}
+
+// Action names what a request does.
+type Action struct {
+	Name, Method, Path string
+}
+
+// MethodPath is a request by its method (empty: any) and path pattern.
+type MethodPath struct {
+	Method, Path string
+}
+
+// Who is whom a request is made as.
+type Who struct {
+	// User is the effective identity: the target while impersonating, else the person.
+	User *identity.Identity
+	// Actor is always the real person.
+	Actor *identity.Identity
+	// ID and Mode are empty on own-account requests.
+	ID, Mode string
+}
+
+// Site is one protected site: one `impersonate` directive.
+type Site struct {
+	*Gateway
+	headers    *identity.Headers
+	assertion  string
+	banner     BannerOptions
+	bannerText *identity.Text
+	actions    []action
+	deny       patterns
+	safe       patterns
+	public     patterns
+	onIdentity func(*http.Request, *Who)
+}
+
+type action struct {
+	name    string
+	pattern Pattern
+}
+
+// New checks the parts and mounts the gateway's own pages.
+func New(o Options) (*Gateway, error) {
+	if o.Store == nil || o.Sessions == nil || o.Impersonations == nil || o.Rules.Policy == nil || o.Rules.Directory == nil || o.Login == nil ||
+		o.Signer == nil || o.Recorder == nil || o.Redactor == nil || o.Clock == nil || o.Log == nil || o.Scheme == nil || o.ClientIP == nil || o.StatusOf == nil {
+		return nil, errors.New("gateway: a required part is missing")
+	}
+	g := &Gateway{Options: o, own: http.NewServeMux()}
+	g.mount()
+	return g, nil
+}
+
+// Site prepares one site.
+func (g *Gateway) Site(o SiteOptions) (*Site, error) {
+	s := &Site{Gateway: g, assertion: http.CanonicalHeaderKey(o.Assertion), banner: o.Banner, onIdentity: o.OnIdentity}
+	scrub := o.Scrub
+	if o.Assertion != "" {
+		scrub = append([]string{o.Assertion}, scrub...)
+	}
+	var err error
+	if s.headers, err = identity.NewHeaders(o.Identity, o.ImpersonatedBy, scrub...); err != nil {
+		return nil, fmt.Errorf("compiling identity headers: %w", err)
+	}
+	if o.Banner.Text != "" {
+		if s.bannerText, err = identity.NewText(o.Banner.Text); err != nil {
+			return nil, fmt.Errorf("compiling the banner's text: %w", err)
+		}
+	}
+	for _, a := range o.Actions {
+		p, err := NewPattern(a.Method, a.Path)
+		if err != nil {
+			return nil, fmt.Errorf("compiling action %q: %w", a.Name, err)
+		}
+		s.actions = append(s.actions, action{a.Name, p})
+	}
+	for _, safe := range o.Safe {
+		p, err := NewPattern(safe.Method, safe.Path)
+		if err != nil {
+			return nil, fmt.Errorf("compiling safe: %w", err)
+		}
+		s.safe = append(s.safe, p)
+	}
+	if s.deny, err = compile(o.Deny); err != nil {
+		return nil, fmt.Errorf("compiling deny: %w", err)
+	}
+	if s.public, err = compile(o.Public); err != nil {
+		return nil, fmt.Errorf("compiling public: %w", err)
+	}
+	return s, nil
+}
+
+func compile(paths []string) (patterns, error) {
+	var ps patterns
+	for _, p := range paths {
+		c, err := NewPattern("", p)
+		if err != nil {
+			return nil, err
+		}
+		ps = append(ps, c)
+	}
+	return ps, nil
+}
+
+// actionOf names the request for the audit.
+func (s *Site) actionOf(r *http.Request) string {
+	if len(s.actions) == 0 {
+		return ""
+	}
+	lower := strings.ToLower(r.URL.Path)
+	if !strings.HasPrefix(lower, "/") {
+		return ""
+	}
+	for i := range s.actions {
+		if s.actions[i].pattern.match(r.Method, lower) {
+			return s.actions[i].name
+		}
+	}
+	return ""
+}
+
+// origin is the site as the browser sees it.
+func (g *Gateway) origin(r *http.Request) string { return g.Scheme(r) + "://" + r.Host }
+
+// mount puts the gateway's own pages under Prefix.
+func (g *Gateway) mount() {
+	// Every state-changing call refuses other origins; the identity provider's back-channel has none and no cookie.
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
+	guard := func(f http.HandlerFunc) http.Handler { return csrf.Handler(f) }
+
+	g.own.Handle("GET "+Prefix+"login", http.HandlerFunc(g.Login.ServeLogin))
+	g.own.Handle("GET "+Prefix+"callback", http.HandlerFunc(g.Login.ServeCallback))
+	g.own.Handle("POST "+Prefix+"logout", guard(g.serveLogout))
+	g.own.Handle("POST "+Prefix+"backchannel-logout", http.HandlerFunc(g.Login.ServeBackchannelLogout))
+	g.own.Handle("GET "+Prefix+"jwks.json", http.HandlerFunc(g.serveJWKS))
+	g.own.Handle("GET "+Prefix+"healthz", http.HandlerFunc(g.serveHealthz))
+	g.own.Handle("GET "+Prefix+"readyz", http.HandlerFunc(g.serveReadyz))
+	g.own.Handle("GET "+Prefix+"assets/banner/", http.StripPrefix(Prefix+"assets/banner", banner.Assets()))
+	g.own.Handle(Prefix, portal.New(portal.Options{
+		Session:        g.session,
+		Rules:          func() impersonation.Rules { return g.Rules },
+		Impersonations: g.Impersonations,
+		Clock:          g.Clock,
+		Log:            g.Log,
+		Site:           g.origin,
+		ClientIP:       g.ClientIP,
+		OnStart:        g.onStart,
+		OnStop:         g.onStop,
+	}))
+}

@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
+)
+
+// serveImpersonated forwards the request as the target: written down first, marked for the person to see, cut when
+// the impersonation ends.
+func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Next, live *impersonation.Live, b *browser, v *view, now time.Time) (err error) {
+	if !live.Enter() {
+		problem.Write(w, r, severed) // it ended between the decision and here
+		return nil
+	}
+	defer live.Leave()
+	live.Touch(now)
+
+	// Write the intent. It travels to the disk while the request travels to the app.
+	rec := s.begin(r, v, live, now)
+	if rec.err != nil {
+		s.Log.Error("an impersonated request was refused: the journal does not take it", "error", rec.err, "impersonation", live.ID)
+		problem.Write(w, r, noRecord)
+		return nil
+	}
+	defer func() { rec.finish() }()
+
+	if p, refusal := s.refused(r, live.Mode); p != nil {
+		if !rec.durable(r.Context()) {
+			p = noRecord
+		}
+		rec.refused(p.Status, refusal)
+		problem.Write(w, r, p)
+		return nil
+	}
+	unsafe := !isSafe(r)
+	if unsafe && !rec.durable(r.Context()) { // record before effect
+		rec.refused(noRecord.Status, "audit_unavailable")
+		problem.Write(w, r, noRecord)
+		return nil
+	}
+
+	document := banner.IsDocument(r)
+	if err := s.swap(r, v); err != nil {
+		s.Log.Error("the assertion can't be signed", "error", err, "impersonation", live.ID)
+		rec.refused(unusableIdentity.Status, "identity_unusable")
+		problem.Write(w, r, unusableIdentity)
+		return nil
+	}
+	if r.Header["X-Request-Id"] == nil {
+		r.Header["X-Request-Id"] = []string{rec.row.RequestID}
+	}
+	b.targetCookies(s, r, live, now)
+	if document {
+		banner.PrepareRequest(r)
+	}
+
+	// The request, and what is under way of its answer, end with the impersonation.
+	forwarded, cancel, detach := contextWith(r, live)
+	mw := &markingWriter{ResponseWriter: w, site: s, request: r, live: live, browser: b, view: v, record: rec, document: document, cancel: cancel, now: now}
+	defer cancel(nil)
+	defer detach()
+	stopSever := context.AfterFunc(live.Context(), mw.sever)
+	defer stopSever()
+
+	defer func() {
+		p := recover()
+		rec.result.ResponseBytes = mw.bytes.Load()
+		ended := live.Context().Err() != nil
+		switch {
+		case mw.replaced:
+			// The answer was ours, and is complete; the app's was cut off on purpose.
+			if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // panics carry the very value
+				panic(p)
+			}
+			err = nil
+		case ended && !mw.wroteHeader:
+			problem.Write(w, r, severed)
+			rec.outcome(severed.Status, audit.OutcomeSevered)
+			err = nil
+		case ended && mw.hijacked:
+			rec.outcome(mw.status, audit.OutcomeSevered)
+			err = nil
+		case ended && (p != nil || err != nil || r.Method == http.MethodConnect):
+			rec.outcome(mw.status, audit.OutcomeSevered)
+			panic(http.ErrAbortHandler) // the browser must see that it was cut
+		case p != nil:
+			rec.aborted(r, mw.status)
+			panic(p)
+		default:
+			if err == nil {
+				if cerr := mw.close(); cerr != nil {
+					rec.aborted(r, mw.status)
+					s.Log.Warn("a marked page could not be finished", "error", cerr, "impersonation", live.ID)
+					panic(http.ErrAbortHandler)
+				}
+			} else if !mw.wroteHeader && !rec.durable(r.Context()) {
+				problem.Write(w, r, noRecord)
+				rec.refused(noRecord.Status, "audit_unavailable")
+				err = nil
+				return
+			}
+			rec.answered(r, mw.status, err, s.StatusOf)
+		}
+	}()
+	return next(mw, forwarded)
+}
+
+// refused is what the gateway itself refuses of an impersonated request, whatever the policy.
+func (s *Site) refused(r *http.Request, mode string) (*problem.Problem, string) {
+	if s.deny.forbids(r) {
+		return denied, "denied_path"
+	}
+	if mode == policy.ModeReadOnly && !s.reads(r) {
+		return readOnly, policy.ModeReadOnly
+	}
+	return nil, ""
+}
+
+// begin writes the intent of a request.
+func (s *Site) begin(r *http.Request, v *view, live *impersonation.Live, now time.Time) *record {
+	rec := &record{start: now, clock: s.Clock}
+	row := &rec.row
+	row.Time = now
+	row.ActorID, row.ActorUsername, row.ActorName = v.who.Actor.ID, v.who.Actor.Username, v.who.Actor.Name
+	if live != nil {
+		row.ImpersonationID, row.Mode = live.ID, live.Mode
+		row.TargetID, row.TargetUsername, row.TargetName = v.who.User.ID, v.who.User.Username, v.who.User.Name
+	}
+	row.ClientIP = v.clientIP(s.ClientIP(r))
+	if ua := r.Header["User-Agent"]; len(ua) > 0 {
+		row.UserAgent = ua[0]
+	}
+	row.Method, row.Scheme, row.Host = r.Method, s.Scheme(r), r.Host
+	row.Path, row.Query = s.Redactor.Path(r.URL.EscapedPath()), s.Redactor.Query(r.URL.RawQuery)
+	row.Action = s.actionOf(r)
+	row.RequestBytes = max(r.ContentLength, 0)
+	if r.ContentLength < 0 && r.Body != nil {
+		rec.body = &countingBody{ReadCloser: r.Body}
+		r.Body = rec.body
+	}
+	rec.intent, rec.err = s.Recorder.Intent(row)
+	return rec
+}
+
+// errWithheld tells the app's side that its answer is no longer wanted.
+var errWithheld = errors.New("the gateway answered in the app's place")

@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/session"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+)
+
+// Node is what outlives configurations: the state, and those who alone write it. A configuration takes effect on it by
+// [Node.Use]; the sessions and impersonations that were there go on under it.
+type Node struct {
+	Store          state.Store
+	Sessions       *session.Manager
+	Impersonations *impersonation.Manager
+	Signer         *identity.Signer
+	// LoginKey is what the login seals its own cookies with.
+	LoginKey []byte
+
+	log      *slog.Logger
+	recorder atomic.Pointer[Recorder]
+}
+
+// Recorder is what a node needs of the audit.
+type Recorder interface {
+	audit.Events
+	// Counts is how many requests of an impersonation are recorded.
+	Counts(impersonationID string) uint64
+}
+
+// NodeOptions are what a Node works with. All are required.
+type NodeOptions struct {
+	// Store is the node's from now on, and closed by it.
+	Store state.Store
+	Clock clock.Clock
+	Log   *slog.Logger
+}
+
+// OpenNode loads, or makes, the keys in the store. Nobody is impersonated before the first [Node.Use].
+func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
+	signer, err := identity.LoadSigner(ctx, o.Store, o.Clock)
+	if err != nil {
+		return nil, err
+	}
+	key, err := loginKey(ctx, o.Store, o.Clock)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Store: o.Store, Signer: signer, LoginKey: key, log: o.Log}
+	n.Sessions = session.NewManager(session.Options{Store: o.Store, Clock: o.Clock, Log: o.Log})
+	n.Impersonations = impersonation.NewManager(impersonation.Options{
+		Store: o.Store, Clock: o.Clock, Log: o.Log,
+		Counts: func(id string) uint64 {
+			if r := n.recorder.Load(); r != nil {
+				return (*r).Counts(id)
+			}
+			return 0
+		},
+		OnEnd: n.onEnd,
+	})
+	n.Sessions.OnDelete(func(ctx context.Context, id state.Hash, _ string) {
+		if err := n.Impersonations.EndSession(ctx, id, impersonation.CauseLogout, ""); err != nil {
+			n.log.ErrorContext(ctx, "the impersonation of a session that is over can't be ended", "error", err)
+		}
+	})
+	return n, nil
+}
+
+const loginKeyUse = "login"
+
+// loginKey is the newest key of that use in the store; the first is made here.
+func loginKey(ctx context.Context, store state.Store, c clock.Clock) ([]byte, error) {
+	for range 2 {
+		keys, err := store.Keys(ctx, loginKeyUse)
+		if err != nil {
+			return nil, fmt.Errorf("loading the login's key: %w", err)
+		}
+		for _, k := range keys {
+			if k.RetiredAt.IsZero() {
+				return k.PKCS8, nil
+			}
+		}
+		k := &state.Key{Use: loginKeyUse, PKCS8: make([]byte, 32), CreatedAt: c.Now()}
+		var id [8]byte
+		_, _ = rand.Read(k.PKCS8) // never fails
+		_, _ = rand.Read(id[:])
+		k.ID = base64.RawURLEncoding.EncodeToString(id[:])
+		if err := store.AddKey(ctx, k); err != nil && !errors.Is(err, state.ErrConflict) {
+			return nil, fmt.Errorf("keeping the login's key: %w", err)
+		}
+	}
+	return nil, errors.New("the login's key was kept, but is not there")
+}
+
+// Use puts a configuration in force: its rules decide, its journal records, its lifetimes count. Live impersonations
+// it does not allow end.
+func (n *Node) Use(ctx context.Context, r impersonation.Rules, rec Recorder, l session.Lifetimes) error {
+	n.recorder.Store(&rec)
+	n.Sessions.SetLifetimes(l)
+	return n.Impersonations.Use(ctx, r, rec)
+}
+
+// Close writes down what is left to, until ctx ends, and closes the store. Sessions and live impersonations stay in it.
+func (n *Node) Close(ctx context.Context) error {
+	return errors.Join(n.Impersonations.Close(ctx), n.Sessions.Close(ctx), n.Store.Close())
+}
+
+// onEnd leaves word for a person whose impersonation ended without their doing.
+func (n *Node) onEnd(ctx context.Context, l *impersonation.Live, e *impersonation.Ended) {
+	if !e.Unasked() {
+		return
+	}
+	err := n.Sessions.SetNotice(ctx, l.Session, noticeOf(l.TargetName, l.TargetUsername, e))
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		n.log.ErrorContext(ctx, "the person could not be left word that their impersonation ended", "impersonation", l.ID, "error", err)
+	}
+}
+
+// noticeOf tells a person how their impersonation ended.
+func noticeOf(name, username string, e *impersonation.Ended) string {
+	if name == "" {
+		name = username
+	}
+	const back = " You are back in your own account."
+	switch e.Cause {
+	case impersonation.CauseExpired:
+		return "Your time in the account of " + name + " is over." + back
+	case impersonation.CauseIdle:
+		return "You left the account of " + name + " because nothing happened there for a while." + back
+	case impersonation.CauseRevoked:
+		if e.By != "" {
+			return e.By + " ended your use of the account of " + name + "." + back
+		}
+		return "Your use of the account of " + name + " was ended." + back
+	case impersonation.CauseTargetDeactivated:
+		return "The account of " + name + " was deactivated." + back
+	}
+	if e.Refusal != nil {
+		return "You can't use the account of " + name + " any longer. " + e.Refusal.Message + back
+	}
+	return "Your use of the account of " + name + " has ended." + back
+}

@@ -1,0 +1,30 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/session"
+)
+
+// LeaveNotice is for [impersonation.Options.OnEnd]: after an end nobody asked for, the person's session is left a
+// notice, told once on the next page; until then forms of the target's pages are refused.
+func LeaveNotice(sessions *session.Manager, log *slog.Logger) func(context.Context, *impersonation.Live, *impersonation.Ended) {
+	return func(ctx context.Context, l *impersonation.Live, e *impersonation.Ended) {
+		if !e.Unasked() {
+			return
+		}
+		if err := sessions.SetNotice(ctx, l.Session, impersonation.Notice{Cause: e.Cause, Target: displayName(l)}.String()); err != nil {
+			log.Warn("nobody will be told how an impersonation ended", "error", err, "impersonation", l.ID)
+		}
+	}
+}
+
+func displayName(l *impersonation.Live) string {
+	if name := strings.TrimSpace(l.TargetName); name != "" {
+		return name
+	}
+	return l.TargetUsername
+}

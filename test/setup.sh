@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs what the tests need and this machine lacks. Run as root, or with sudo where a package is missing; does
+# nothing when all is there. On Debian by apt, on macOS by Homebrew.
+#
+#   gcc                 the race detector needs cgo
+#   node (20 or later)  runs the identity providers; where the system's is older, one is taken from npm into .cache
+#   chromium            the browser tests
+#   python3-django      a real app with header login, a session cookie of its own, CSRF tokens and gzip
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/caddy-impersonate
+
+have() { command -v "$1" >/dev/null 2>&1; }
+django() { /usr/bin/python3 -c 'import django' 2>/dev/null; }
+node_ok() { have node && have npm && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
+
+case "$(uname -s)" in
+Linux)
+	want=()
+	have gcc || want+=(gcc libc6-dev)
+	have make || want+=(make)
+	have chromium || want+=(chromium)
+	have npm || want+=(nodejs npm)
+	django || want+=(python3-django)
+	have curl || want+=(ca-certificates)
+	if [ ${#want[@]} -gt 0 ]; then
+		have apt-get || { echo "setup: please install: ${want[*]}" >&2; exit 1; }
+		sudo=
+		[ "$(id -u)" = 0 ] || { have sudo || { echo "setup: run as root, or install sudo, to install: ${want[*]}" >&2; exit 1; }; sudo=sudo; }
+		echo "setup: installing ${want[*]}"
+		$sudo apt-get update -qq
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${want[@]}" >/dev/null
+	fi
+	;;
+Darwin)
+	have brew || { echo "setup: Homebrew is needed to install node, chromium and django" >&2; exit 1; }
+	node_ok || brew install node
+	have chromium || [ -d "/Applications/Google Chrome.app" ] || brew install --cask chromium
+	django || /usr/bin/python3 -m pip install --user 'django==3.2.*'
+	;;
+*)
+	echo "setup: only Debian and macOS are set up by this script" >&2
+	exit 1
+	;;
+esac
+
+if ! node_ok && [ ! -x "$cache/node/node_modules/.bin/node" ]; then
+	echo "setup: the system's Node.js is older than 20; taking one from npm"
+	mkdir -p "$cache/node"
+	npm install --silent --no-audit --no-fund --prefix "$cache/node" node@22
+fi
