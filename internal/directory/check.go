@@ -1,0 +1,60 @@
+package directory
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of an account's fields, in bytes. They are far above what directories hold, and keep headers, pages and the
+// index small.
+const (
+	maxUsers     = 1_000_000 // in one file
+	maxUsername  = 256
+	maxID        = 256
+	maxName      = 1024
+	maxEmail     = 320
+	maxGroups    = 1000
+	maxGroup     = 256
+	maxAttrs     = 100
+	maxAttrName  = 64
+	maxAttrValue = 4096
+)
+
+// CheckUsername tells why a string can't be a username: it must not be one a person can't tell from another, nor one
+// that breaks a header or a line of the log.
+func CheckUsername(s string) error {
+	switch {
+	case s == "":
+		return errors.New("is empty")
+	case strings.TrimSpace(s) != s:
+		return errors.New("begins or ends with a space")
+	}
+	for _, r := range s {
+		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) || unicode.Is(unicode.Zs, r) && r != ' ' {
+			return errors.New("has an invisible character")
+		}
+	}
+	return checkText(s, maxUsername)
+}
+
+// checkText tells why a string can't be any field.
+func checkText(s string, limit int) error {
+	switch {
+	case len(s) > limit:
+		return errors.New("is too long")
+	case !utf8.ValidString(s):
+		return errors.New("is not UTF-8")
+	}
+	for _, r := range s {
+		switch {
+		case unicode.IsControl(r) || r == '\u2028' || r == '\u2029':
+			return errors.New("has a control character")
+		case r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069':
+			// They turn the text around them: a banner could read as another's name.
+			return errors.New("has a character that changes the direction of text")
+		}
+	}
+	return nil
+}
