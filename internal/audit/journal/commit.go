@@ -45,9 +45,34 @@ func (j *Journal) run() {
 	}
 }
 
+// gather gives others a moment to share the commit. It is the machine's time, not the clock's: what is weighed is its
+// CPU.
+func (j *Journal) gather() {
+	if !j.shared {
+		return
+	}
+	j.mu.Lock()
+	j.gathering = j.pending.waiters > 0 && j.pending.waiters < enoughToShare && !j.closing
+	wait := j.gathering
+	j.mu.Unlock()
+	if !wait {
+		return
+	}
+	j.gatherTimer.Reset(gatherTime)
+	select {
+	case <-j.gatherTimer.C:
+	case <-j.wake:
+	}
+	j.mu.Lock()
+	j.gathering = false
+	j.mu.Unlock()
+}
+
 // commit writes the pending batch, and syncs it if asked to.
 func (j *Journal) commit(sync bool) {
+	j.gather()
 	b := j.take()
+	j.shared = b.waiters > 1
 	j.unsynced = append(j.unsynced, b)
 	j.timed(func() error {
 		seq := j.cur.seal(b.buf, j.off, j.seq, j.cur.end)

@@ -241,6 +241,9 @@ func TestPowerCut(t *testing.T) {
 					clk.Advance(journal.LingerTime)
 				}
 			}
+			if len(acknowledged) == 0 {
+				t.Fatal("nothing was acknowledged")
+			}
 			// The process dies here: nothing of it writes any more.
 			fsys.Fail(faultfs.Write, -1, syscall.EIO)
 			fsys.Fail(faultfs.Rename, -1, syscall.EIO)

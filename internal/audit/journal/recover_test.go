@@ -57,7 +57,7 @@ func lengths(n int) []string {
 // rest is cut off and counted, and the journal goes on.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
-	name, content, records := sample(t, lengths(16)...)
+	name, content, records := sample(t, lengths(10)...)
 	for _, reserved := range []int{0, 4096} {
 		for cut := journal.DataStart; cut <= len(content); cut++ {
 			torn := append(bytes.Clone(content[:cut]), make([]byte, reserved)...)
@@ -72,7 +72,7 @@ func TestTornTail(t *testing.T) {
 					end = r.To
 				}
 			}
-			j := open(t, journal.Options{Dir: dir})
+			j := open(t, journal.Options{Dir: dir, SegmentBytes: 16 << 10})
 			if diff := cmp.Diff(want, j.replayed); diff != "" {
 				t.Fatalf("cut at %d (-want +got):\n%s", cut, diff)
 			}
@@ -86,7 +86,7 @@ func TestTornTail(t *testing.T) {
 			}
 			j.put("next")
 			j.close()
-			j = open(t, journal.Options{Dir: dir})
+			j = open(t, journal.Options{Dir: dir, SegmentBytes: 16 << 10})
 			if j.found.TornBytes != 0 || len(j.found.Damage) > 0 {
 				t.Fatalf("cut at %d, opened again: %+v", cut, j.found)
 			}
@@ -127,7 +127,7 @@ func TestBitFlips(t *testing.T) {
 			}
 		}
 		dir := place(t, name, damaged)
-		j := open(t, journal.Options{Dir: dir})
+		j := open(t, journal.Options{Dir: dir, SegmentBytes: 16 << 10})
 		if len(j.found.Quarantined) > 0 {
 			if headerHits < 2 || len(segmentFiles(t, dir, journal.DamagedSuffix)) != 1 {
 				t.Fatalf("seed %d round %d: quarantined after %d hits of the header", seed, round, headerHits)
@@ -173,7 +173,7 @@ func TestDamageInOldSegment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for range 3 {
-		j := open(t, journal.Options{Dir: dir})
+		j := open(t, journal.Options{Dir: dir, SegmentBytes: 16 << 10})
 		j.put("one", "two", "three")
 		j.close()
 	}
@@ -196,7 +196,7 @@ func TestDamageInOldSegment(t *testing.T) {
 		if err := os.WriteFile(name, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		j := open(t, journal.Options{Dir: dir})
+		j := open(t, journal.Options{Dir: dir, SegmentBytes: 16 << 10})
 		r, err := j.NewReader(journal.Position{})
 		if err != nil {
 			t.Fatal(err)
