@@ -79,7 +79,7 @@ func (h *Handler) Begin(w http.ResponseWriter, r *http.Request, o BeginOptions) 
 	if v.MaxAge > 0 {
 		params = append(params, oauth2.SetAuthURLParam("max_age", strconv.FormatInt(v.MaxAge, 10)))
 	}
-	redirect(w, h.oauth2(p, v.Site).AuthCodeURL(v.State, params...))
+	leave(w, r, h.oauth2(p, v.Site).AuthCodeURL(v.State, params...), "Log in")
 }
 
 func (h *Handler) oauth2(p *provider, site string) *oauth2.Config {

@@ -173,7 +173,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *idToken, who 
 	https := h.https(r)
 	old, had := session.RawID(r, https)
 	if had {
-		if err := h.o.EndImpersonation(ctx, state.HashID(old), session.CauseLogout, who.Username); err != nil {
+		if err := h.o.Impersonations.EndSession(ctx, state.HashID(old), session.CauseLogout, who.Username); err != nil {
 			return failInternal.because(fmt.Errorf("ending the impersonation of the session before: %w", err))
 		}
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
-	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
@@ -66,13 +66,12 @@ type Options struct {
 	SealKey []byte
 
 	Sessions *session.Manager
-	// EndImpersonation ends the session's impersonation, if one is live. Required.
-	EndImpersonation func(ctx context.Context, session state.Hash, cause, by string) error
-	Events           audit.Events
-	// Directory tells whether an account is active; *directory.Directory is one.
-	Directory interface {
-		Person(claims *identity.Identity) (u *directory.User, known bool)
+	// Impersonations is where the session's impersonation is ended; *impersonation.Manager is one.
+	Impersonations interface {
+		EndSession(ctx context.Context, session state.Hash, cause, by string) error
 	}
+	Events    audit.Events
+	Directory *directory.Directory
 	// Seen notes who has logged in; may be nil.
 	Seen func(context.Context, state.SeenUser) error
 	// Site is the scheme and host the browser sees.
@@ -127,8 +126,8 @@ func New(o Options) (*Handler, error) {
 		return nil, errors.New("login: no client id")
 	case len(o.SealKey) < 32:
 		return nil, fmt.Errorf("login: a seal key of %d bytes; at least 32 are needed", len(o.SealKey))
-	case o.Sessions == nil || o.EndImpersonation == nil || o.Events == nil || o.Directory == nil || o.Site == nil:
-		return nil, errors.New("login: Sessions, EndImpersonation, Events, Directory and Site are required")
+	case o.Sessions == nil || o.Impersonations == nil || o.Events == nil || o.Directory == nil || o.Site == nil:
+		return nil, errors.New("login: Sessions, Impersonations, Events, Directory and Site are required")
 	}
 	u, err := url.Parse(o.Issuer)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -189,6 +188,20 @@ func (h *Handler) random() (string, error) {
 		return "", fmt.Errorf("reading random bytes: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+}
+
+// leave sends the browser to the provider. After a form was posted, a page in between does it: the form-action of a
+// page's policy (CSP) holds for redirects too in some browsers, and no page's policy names the provider.
+func leave(w http.ResponseWriter, r *http.Request, to, title string) {
+	if r.Method != http.MethodPost || r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+		redirect(w, to)
+		return
+	}
+	w.Header().Set("Refresh", "0;url="+to)
+	problem.Write(w, r, &problem.Problem{
+		Code: "leaving", Status: http.StatusOK, Title: title, Detail: "You are being sent to the identity provider.",
+		Links: []problem.Link{{Text: "Go on", Href: to}},
+	})
 }
 
 // redirect sends the browser on with a GET. Where it goes may hold a token or a code: no cache may keep it, and no

@@ -41,9 +41,10 @@ func (h *Handler) ServeLogout(w http.ResponseWriter, r *http.Request) {
 	to, err := h.logoutThere(w, r, p, hint)
 	if err != nil {
 		h.log.Error("logged out here only", "error", err)
-		to = LoggedOutPath + "?provider=" + providerUnreachable
+		redirect(w, LoggedOutPath+"?provider="+providerUnreachable)
+		return
 	}
-	redirect(w, to)
+	leave(w, r, to, "You are logged out here")
 }
 
 // logoutHere ends the browser's session and its impersonation, and returns the ID token it began with.
@@ -77,7 +78,7 @@ func (h *Handler) logoutHere(w http.ResponseWriter, r *http.Request) (idToken st
 // nothing any more all the same.
 func (h *Handler) end(ctx context.Context, id state.Hash, by string) (ok bool) {
 	err := errors.Join(
-		h.o.EndImpersonation(ctx, id, session.CauseLogout, by),
+		h.o.Impersonations.EndSession(ctx, id, session.CauseLogout, by),
 		h.o.Sessions.Delete(ctx, id),
 	)
 	if err != nil {

@@ -2,6 +2,7 @@ package login
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,7 +13,7 @@ type once struct {
 	mu    sync.Mutex
 	max   int
 	until map[[32]byte]time.Time
-	order [][32]byte // oldest first; may name values already gone
+	order [][32]byte // the keys of until, oldest first
 }
 
 func newOnce(limit int) *once { return &once{max: limit, until: map[[32]byte]time.Time{}} }
@@ -22,8 +23,11 @@ func (o *once) use(value string, now, until time.Time) bool {
 	key := sha256.Sum256([]byte(value))
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if t, ok := o.until[key]; ok && now.Before(t) {
-		return false
+	if t, ok := o.until[key]; ok {
+		if now.Before(t) {
+			return false
+		}
+		o.drop(key)
 	}
 	for len(o.order) > 0 && (len(o.order) >= o.max || !now.Before(o.until[o.order[0]])) {
 		delete(o.until, o.order[0])
@@ -38,5 +42,12 @@ func (o *once) use(value string, now, until time.Time) bool {
 func (o *once) forget(value string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.until, sha256.Sum256([]byte(value)))
+	o.drop(sha256.Sum256([]byte(value)))
+}
+
+func (o *once) drop(key [32]byte) {
+	if _, ok := o.until[key]; ok {
+		delete(o.until, key)
+		o.order = slices.DeleteFunc(o.order, func(k [32]byte) bool { return k == key })
+	}
 }

@@ -112,10 +112,13 @@ func (c *LoginClient) Try(method, address string, form url.Values) (*Page, error
 	return &Page{URL: req.URL, Status: res.StatusCode, Header: res.Header, Body: string(b), Cookies: res.Cookies()}, nil
 }
 
-// Location is where the page redirects to; empty when it does not.
+// Location is where the page redirects to, at once by its status or by the header Refresh; empty when it does not.
 func (p *Page) Location() string {
 	to := p.Header.Get("Location")
-	if p.Status < 300 || p.Status > 399 || to == "" {
+	if p.Status < 300 || p.Status > 399 {
+		to = strings.TrimPrefix(p.Header.Get("Refresh"), "0;url=")
+	}
+	if to == "" {
 		return ""
 	}
 	u, err := p.URL.Parse(to)

@@ -81,7 +81,8 @@ func (p *Provider) Stop() {
 	}
 }
 
-// Rotate replaces the signing key; tokens signed by the old one verify no more.
+// Rotate replaces the signing key; tokens signed by the old one verify no more. Logins under way at the provider are
+// forgotten.
 func (p *Provider) Rotate() {
 	p.t.Helper()
 	command(p.t, p.p, "rotate", nil)

@@ -19,6 +19,7 @@ func authorize(issuer, endpoint string) string {
 }
 
 func TestOP(t *testing.T) {
+	t.Parallel()
 	op := idptest.StartOP(t, idptest.Config{
 		Clients: []idptest.Client{{ID: "gateway", Secret: "secret", RedirectURIs: []string{callback}}},
 		Users:   map[string]idptest.User{"alice": {}},
@@ -51,6 +52,7 @@ func TestOP(t *testing.T) {
 }
 
 func TestEvil(t *testing.T) {
+	t.Parallel()
 	evil := idptest.StartEvil(t, "state-changed")
 	back := idptest.NewLoginClient(t, "").ToCallback(authorize(evil.Issuer, "/authorize"))
 	if !strings.Contains(back, "state=x") {

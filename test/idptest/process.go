@@ -2,6 +2,7 @@ package idptest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -107,6 +108,9 @@ type output struct {
 }
 
 func (o *output) Write(b []byte) (int, error) {
-	o.t.Logf("%s: %s", o.name, b)
+	// What the library says at every start, about running it in production.
+	if !bytes.Contains(b, []byte("oidc-provider WARNING")) {
+		o.t.Logf("%s: %s", o.name, b)
+	}
 	return len(b), nil
 }

@@ -11,11 +11,17 @@ const config = configFrom('EVIL_CONFIG');
 const issuer = new OAuth2Issuer();
 const service = new OAuth2Service(issuer);
 const requests = {}; // path → how often it was asked for
-const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey; // in no key set
-const spare = newKey(); // shown in the key set by some scenarios, beside the current one
+const stranger = once(() => ({ ...newKey(), kid: 'stranger' })); // in no key set
+const spare = once(newKey); // shown in the key set by some scenarios, beside the current one
 let current; // the signing key
 let scenario;
 let clientSecret = ''; // as last sent by the client
+
+// once delays what takes long (a key) until it is wanted.
+function once(make) {
+  let made;
+  return () => (made ??= make());
+}
 
 function newKey() {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -53,9 +59,10 @@ function sign({ header = {}, payload = {}, by = 'current' }) {
   const input = `${encode(head)}.${encode(payload)}`;
   const digest = { RS384: 'sha384', RS512: 'sha512' }[head.alg] || 'sha256';
   const pem = () => createPublicKey({ key: publicKey(current), format: 'jwk' }).export({ type: 'spki', format: 'pem' });
+  const rsa = (key) => signBytes(digest, Buffer.from(input), createPrivateKey({ key, format: 'jwk' }));
   const signature = {
-    current: () => signBytes(digest, Buffer.from(input), createPrivateKey({ key: current, format: 'jwk' })),
-    stranger: () => signBytes(digest, Buffer.from(input), stranger),
+    current: () => rsa(current),
+    stranger: () => rsa(stranger()),
     secret: () => createHmac('sha256', clientSecret).update(input).digest(),
     public: () => createHmac('sha256', pem()).update(input).digest(),
     none: () => Buffer.alloc(0),
@@ -66,8 +73,8 @@ function sign({ header = {}, payload = {}, by = 'current' }) {
 const tools = {
   sign, now, encode,
   decode: (token, part = 1) => JSON.parse(Buffer.from(token.split('.')[part], 'base64url')),
-  strangerJWK: () => publicKey({ ...stranger.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: 'stranger' }),
-  get spareJWK() { return publicKey(spare); },
+  strangerJWK: () => publicKey(stranger()),
+  spareJWK: () => publicKey(spare()),
   get issuer() { return issuer.url; },
 };
 

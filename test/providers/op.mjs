@@ -56,8 +56,7 @@ async function interaction(provider, req, res, uid, cancel) {
   return finish({ login: { accountId: form.get('username'), acr: user.acr || undefined } });
 }
 
-// build makes a provider on the same server: again with new keys when they are rotated. Sessions, codes and grants
-// are kept by its in-memory adapter, which all share.
+// build makes a provider on the same server: again with new keys when they are rotated.
 function build(jwks) {
   const provider = new Provider(issuer, {
     jwks,
@@ -76,7 +75,7 @@ function build(jwks) {
     cookies: { keys: ['only for tests'], names: { session: '_op_session', interaction: '_op_interaction', resume: '_op_resume' } },
     scopes: ['openid', 'email', 'profile', 'groups'],
     claims: {
-      openid: ['sub'],
+      openid: ['sub', 'acr'],
       email: ['email', 'email_verified'],
       profile: ['name', 'preferred_username', ...(config.profile_claims || [])],
       groups: ['groups'],

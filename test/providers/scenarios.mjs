@@ -65,7 +65,7 @@ export const scenarios = {
   'key-stranger-jku': { token: (t, { issuer }) => Object.assign(t, { by: 'stranger', header: { jku: `${issuer}/stranger`, kid: 'stranger' } }) },
   'kid-unknown': by('current', { kid: 'nobody' }),
   'kid-absent-single': by('current', { kid: null }), // good
-  'kid-absent-multiple': { ...by('current', { kid: null }), keys: (list, { spareJWK }) => list.unshift(spareJWK) }, // good
+  'kid-absent-multiple': { ...by('current', { kid: null }), keys: (list, { spareJWK }) => list.unshift(spareJWK()) }, // good
   'signature-cut': { answer: (a) => { a.body.id_token = `${a.body.id_token.split('.').slice(0, 2).join('.')}.`; } },
   'payload-changed': {
     answer(a, { encode, decode }) {
@@ -139,7 +139,7 @@ export const scenarios = {
   'groups-mixed': groups(['support', 7]),
   'groups-object': groups({ support: true }),
   'groups-control': groups(['support\nRemote-User: owner']),
-  'groups-elsewhere': { token: (t) => { t.payload.groups = undefined; t.payload._claim_names = { groups: 'src1' }; t.payload._claim_sources = { src1: { endpoint: 'http://127.0.0.1:1/' } }; } },
+  'groups-elsewhere': { userinfo: (a) => { delete a.body.groups; }, token: (t) => { t.payload.groups = undefined; t.payload._claim_names = { groups: 'src1' }; t.payload._claim_sources = { src1: { endpoint: 'http://127.0.0.1:1/' } }; } },
   'claims-nested': { // good
     token(t) {
       t.payload.realm_access = { roles: ['nested'] };
