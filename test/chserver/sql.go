@@ -1,0 +1,36 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// insertRe matches an INSERT whose data follow in packets: INSERT INTO table (columns) SETTINGS … FORMAT Native.
+// The last part is FORMAT and a name, or VALUES with nothing behind it, or missing.
+var insertRe = regexp.MustCompile(`(?is)^\s*INSERT\s+INTO\s+(?:TABLE\s+)?` +
+	"((?:`[^`]+`|[\\w]+)(?:\\.(?:`[^`]+`|[\\w]+))?)" + // table
+	`\s*(\([^()]*\))?` + // columns
+	`\s*(SETTINGS\s+(?:[^'()]|'(?:[^'\\]|\\.)*')*?)?` +
+	`\s*(?:FORMAT\s+\w+|VALUES)?\s*;?\s*$`)
+
+// dataInsert recognises an INSERT whose data follow; sql is it without FORMAT or VALUES.
+func dataInsert(body string) (sql, table, columns string, ok bool) {
+	m := insertRe.FindStringSubmatch(body)
+	if m == nil {
+		return "", "", "", false
+	}
+	table, columns = m[1], strings.TrimSpace(strings.Trim(m[2], "()"))
+	sql = strings.TrimSpace("INSERT INTO " + table + " " + m[2] + " " + m[3])
+	if columns == "" {
+		columns = "*"
+	}
+	return sql, table, columns, true
+}
+
+var identifierRe = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+func identifier(s string) bool { return identifierRe.MatchString(s) }
+
+func unescapeTSV(s string) string {
+	return strings.NewReplacer(`\\`, `\`, `\'`, `'`, `\t`, "\t", `\n`, "\n").Replace(s)
+}
