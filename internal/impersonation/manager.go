@@ -65,6 +65,8 @@ type Manager struct {
 
 	stats counters
 
+	writeTimeout time.Duration // of a start
+
 	closing chan struct{} // closed by Close
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -82,7 +84,7 @@ func NewManager(o Options) *Manager {
 	m := &Manager{
 		store: o.Store, clock: o.Clock, rand: o.Rand, log: o.Log, counts: o.Counts, onEnd: o.OnEnd,
 		bySession: make(map[state.Hash]*core), byID: make(map[string]*core), pending: make(map[string]*core),
-		early: make(map[string]bool), changed: make(chan struct{}), closing: make(chan struct{}),
+		early: make(map[string]bool), writeTimeout: writeTimeout, changed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	if m.clock == nil {
 		m.clock = clock.System

@@ -49,7 +49,7 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 		return nil, refusal
 	}
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.writeTimeout)
 	defer cancel()
 	row := c.view.Load().Impersonation
 	if err := m.settle(ctx, row.Session); err != nil {
