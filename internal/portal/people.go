@@ -14,9 +14,9 @@ const (
 	faceColours = 8
 	// What a page shows of a name or a group, in characters, and how many groups: the rest is cut off. A directory
 	// may hold anything, and a page stays below 60 kB.
-	maxShown  = 100
-	maxChip   = 40
-	maxGroups = 6
+	maxShown  = 80
+	maxChip   = 24
+	maxGroups = 5
 )
 
 // face is an account as a page draws it.

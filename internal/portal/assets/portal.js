@@ -116,11 +116,13 @@
   }
 
   if (ask && ask.showModal) {
-    document.addEventListener('submit', function (e) {
-      var f = e.target;
-      if (!f.matches('[data-ask]')) return;
+    document.addEventListener('click', function (e) {
+      var button = e.target.closest('button[form="pick"]');
+      if (!button || !plain(e)) return;
       e.preventDefault();
-      var url = f.getAttribute('action') + '?' + new URLSearchParams(new FormData(f));
+      var p = new URLSearchParams(new FormData(button.form));
+      p.set(button.name, button.value);
+      var url = button.form.getAttribute('action') + '?' + p;
       part(url).then(function (doc) {
         ask.replaceChildren.apply(ask, Array.from(doc.body.childNodes));
         open();
