@@ -1,0 +1,228 @@
+package banner
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"sync"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	// maxEncodings bounds how many times over a body may be encoded.
+	maxEncodings = 4
+	// maxZstdWindow bounds the memory a zstd body may ask for, in bytes: RFC 9659 lets browsers refuse more.
+	maxZstdWindow = 8 << 20
+	// decodeBuffer is the size of the pieces decoded bodies go on in.
+	decodeBuffer = 16 << 10
+)
+
+// encodings lists what a body of the given Content-Encoding headers must be decoded from, in that order; false for one
+// not known here.
+func encodings(values []string) (list []string, ok bool) {
+	for i := len(values) - 1; i >= 0; i-- {
+		v := values[i]
+		for v != "" {
+			var e string
+			if at := strings.LastIndexByte(v, ','); at >= 0 {
+				v, e = v[:at], v[at+1:]
+			} else {
+				v, e = "", v
+			}
+			switch e = strings.ToLower(strings.TrimSpace(e)); e {
+			case "", "identity":
+				continue
+			case "gzip", "x-gzip", "deflate", "br", "zstd":
+				list = append(list, e)
+			default:
+				return nil, false
+			}
+		}
+	}
+	return list, len(list) <= maxEncodings
+}
+
+// decoder undoes Content-Encodings of a body that is written to it, piece by piece. What a piece allows to be decoded
+// is handed to the sink before write returns: a page the app flushes arrives as it flushes it.
+//
+// The decoders at hand read from an io.Reader, so they run as a coroutine, which stops where they want to read more.
+type decoder struct {
+	piece  []byte // not read yet
+	eof    bool
+	next   func() (struct{}, bool)
+	stop   func()
+	result error
+	done   bool
+}
+
+var errAborted = errors.New("aborted")
+
+func newDecoder(encodings []string, sink func([]byte) error) *decoder {
+	d := &decoder{}
+	d.next, d.stop = iter.Pull(func(yield func(struct{}) bool) {
+		d.result = d.run(encodings, sink, yield)
+		d.done = true
+	})
+	return d
+}
+
+// write decodes p. After the end of the encoded body, more is an error.
+func (d *decoder) write(p []byte) error {
+	d.piece = p
+	if !d.done {
+		d.next()
+	}
+	if d.done && d.result == nil && len(d.piece) > 0 {
+		d.piece = nil // some apps pad what they compressed, and browsers don't mind
+	}
+	return d.result
+}
+
+// close decodes what is left, and reports a body cut off.
+func (d *decoder) close() error {
+	d.eof = true
+	if !d.done {
+		d.next()
+	}
+	d.stop()
+	return d.result
+}
+
+// abort ends the decoder without decoding more.
+func (d *decoder) abort() { d.stop() }
+
+// source is the encoded body as the decoders read it.
+type source struct {
+	d     *decoder
+	yield func(struct{}) bool
+	gone  bool
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	for len(s.d.piece) == 0 {
+		switch {
+		case s.d.eof:
+			return 0, io.EOF
+		case s.gone:
+			return 0, errAborted
+		}
+		s.gone = !s.yield(struct{}{})
+	}
+	n := copy(p, s.d.piece)
+	s.d.piece = s.d.piece[n:]
+	return n, nil
+}
+
+var decodeBuffers = sync.Pool{New: func() any { b := make([]byte, decodeBuffer); return &b }}
+
+func (d *decoder) run(encodings []string, sink func([]byte) error, yield func(struct{}) bool) error {
+	src := &source{d: d, yield: yield}
+	// Wait for the first bytes: an empty body is no malformed one.
+	for len(d.piece) == 0 {
+		if d.eof || !yield(struct{}{}) {
+			return nil
+		}
+	}
+	var r io.Reader = src
+	for _, e := range encodings {
+		dec, release, err := decodeOne(e, r)
+		if err != nil {
+			return fmt.Errorf("decoding %s: %w", e, err)
+		}
+		defer release()
+		r = dec
+	}
+	buf := decodeBuffers.Get().(*[]byte)
+	defer decodeBuffers.Put(buf)
+	for {
+		n, err := r.Read(*buf)
+		if n > 0 {
+			if serr := sink((*buf)[:n]); serr != nil {
+				return serr
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("decoding %s: %w", encodings[len(encodings)-1], err)
+		}
+	}
+}
+
+// decodeOne is a reader of what r has encoded, and what to call when it is done with.
+func decodeOne(encoding string, r io.Reader) (io.Reader, func(), error) {
+	switch encoding {
+	case "gzip", "x-gzip":
+		g, err := newGzip(r)
+		return g, func() {}, err
+	case "deflate":
+		br := bufio.NewReaderSize(r, 512)
+		head, err := br.Peek(2)
+		if err != nil {
+			return nil, nil, io.ErrUnexpectedEOF
+		}
+		// RFC 9110 says zlib; some servers send it bare, and browsers take both.
+		if head[0]&0x0f == 8 && head[0]>>4 <= 7 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
+			z, err := zlib.NewReader(br)
+			return z, func() {}, err
+		}
+		return flate.NewReader(br), func() {}, nil
+	case "br":
+		return brotli.NewReader(r), func() {}, nil
+	case "zstd":
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
+		if err != nil {
+			return nil, nil, err
+		}
+		return z, z.Close, nil
+	}
+	return nil, nil, errors.New("not known")
+}
+
+// gzipReader reads the members of a gzip body, and ignores what follows the last, as browsers do.
+type gzipReader struct {
+	in    *bufio.Reader
+	zr    *gzip.Reader
+	ended bool // the member at hand
+}
+
+func newGzip(r io.Reader) (*gzipReader, error) {
+	in := bufio.NewReaderSize(r, 4096)
+	zr, err := gzip.NewReader(in)
+	if err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	zr.Multistream(false)
+	return &gzipReader{in: in, zr: zr}, nil
+}
+
+func (g *gzipReader) Read(p []byte) (int, error) {
+	for {
+		if g.ended { // only now: looking for another member waits for more of the body
+			if g.zr.Reset(g.in) != nil {
+				return 0, io.EOF
+			}
+			g.zr.Multistream(false)
+			g.ended = false
+		}
+		n, err := g.zr.Read(p)
+		if err != io.EOF {
+			return n, err
+		}
+		if g.ended = true; n > 0 {
+			return n, nil
+		}
+	}
+}

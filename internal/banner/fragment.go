@@ -1,0 +1,266 @@
+package banner
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxNameText and maxReasonText bound what is shown of a name and of a reason or the operator's text, in characters.
+const (
+	maxNameText   = 80
+	maxReasonText = 500
+)
+
+// Render returns the banner as it stands in a page without policies. It is ASCII only, so it reads the same in any
+// charset that includes ASCII, and well-formed XML, so it can stand in XHTML.
+func Render(info *Info) []byte {
+	return appendFragment(nil, info, &grants{origin: info.Origin}, "")
+}
+
+// appendFragment appends the banner to b. The integrity attributes are for pages with an Integrity-Policy.
+//
+// It is one element with a declarative shadow root: the page's styles don't reach in, and nothing of it leaks out. The
+// script makes the root where the browser (or XML) does not, and without either a link with the sentence is left.
+func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []byte {
+	t := textsFor(info.Languages)
+	actor, target := orElse(info.Actor, info.ActorUsername), orElse(info.Target, info.TargetUsername)
+	notice := info.Notice != ""
+	position := "top"
+	if info.Position == "bottom" {
+		position = "bottom"
+	}
+
+	b = append(b, `<impersonate-banner xmlns="http://www.w3.org/1999/xhtml" ng-non-bindable="" v-pre="" data-kind="`...)
+	if notice {
+		b = append(b, `notice" data-position="`...)
+	} else {
+		b = append(b, `impersonation" data-position="`...)
+	}
+	b = append(b, position...)
+	if !notice {
+		b = append(b, `" data-id="`...)
+		b = escape(b, info.ImpersonationID, maxNameText)
+		b = append(b, `" data-target="`...)
+		b = escape(b, target, maxNameText)
+		if !info.ExpiresAt.IsZero() {
+			b = append(b, `" data-remaining="`...)
+			b = strconv.AppendInt(b, remaining(info), 10)
+		}
+		b = append(b, '"')
+		b = append(b, t.script...)
+	} else {
+		b = append(b, '"')
+	}
+	b = append(b, `><template shadowrootmode="open"><link rel="stylesheet" href="`...)
+	b = escape(b, info.Origin, 1000)
+	b = append(b, assetStyle.path...)
+	b = append(b, `?c=`...)
+	b = append(b, parseColor(info.Color).hex()...)
+	b = append(b, '"')
+	b = appendNonce(b, g.styleNonce)
+	b = append(b, `/><div class="bar`...)
+	if notice {
+		b = append(b, ` notice`...)
+	}
+	b = append(b, `" role="region" lang="`...)
+	b = append(b, t.lang...)
+	b = append(b, `" aria-label="`...)
+	b = escape(b, t.region, maxReasonText)
+	b = append(b, `"><p class="who"><bdi>`...)
+	b = appendSentence(b, info, t, actor, target)
+	b = append(b, `</bdi></p>`...)
+	if notice {
+		b = append(b, `<span class="tools" hidden="hidden"><button type="button" class="dismiss">`...)
+		b = escape(b, t.dismiss, maxReasonText)
+		b = append(b, `</button></span>`...)
+	} else {
+		b = appendControls(b, info, g, t, target)
+	}
+	b = append(b, `<p class="say" role="status"></p></div></template>`...)
+	if !g.noScript {
+		b = append(b, `<script async="async" src="`...)
+		b = escape(b, info.Origin, 1000)
+		b = append(b, assetScript.path...)
+		b = append(b, '"')
+		b = appendNonce(b, g.scriptNonce)
+		if scriptIntegrity != "" {
+			b = append(b, ` crossorigin="anonymous" integrity="`...)
+			b = append(b, scriptIntegrity...)
+			b = append(b, '"')
+		}
+		b = append(b, `></script>`...)
+	}
+	b = append(b, `<a target="_top" href="`...)
+	b = escape(b, info.Origin, 1000)
+	b = append(b, pathPortal+`">`...)
+	b = appendSentence(b, info, t, actor, target)
+	return append(b, `</a></impersonate-banner>`...)
+}
+
+func appendControls(b []byte, info *Info, g *grants, t *texts, target string) []byte {
+	b = append(b, `<p class="short"><bdi>`...)
+	b = escape(b, target, maxNameText)
+	b = append(b, `</bdi></p><span class="mode">`...)
+	if info.Mode == "read_only" {
+		b = escape(b, t.readOnly, maxReasonText)
+	} else {
+		b = escape(b, t.full, maxReasonText)
+	}
+	b = append(b, `</span>`...)
+	if info.Reason != "" {
+		b = append(b, `<details class="why"><summary>`...)
+		b = escape(b, t.reason, maxReasonText)
+		b = append(b, `</summary><p><bdi>`...)
+		b = escape(b, info.Reason, maxReasonText)
+		b = append(b, `</bdi></p></details>`...)
+	}
+	if !info.ExpiresAt.IsZero() {
+		b = append(b, `<span class="left">`...)
+		b = appendFilled(b, t.minutes, strconv.FormatInt((remaining(info)+59)/60, 10), "", "")
+		b = append(b, `</span>`...)
+	}
+	if g.noForm {
+		b = append(b, `<a class="stop" target="_top" href="`...)
+		b = escape(b, info.Origin, 1000)
+		b = append(b, pathPortal+`">`...)
+		b = escape(b, t.stop, maxReasonText)
+		b = append(b, `</a>`...)
+	} else {
+		b = append(b, `<form method="post" target="_top" action="`...)
+		b = escape(b, info.Origin, 1000)
+		b = append(b, pathStop+`"><button class="stop" type="submit">`...)
+		b = escape(b, t.stop, maxReasonText)
+		b = append(b, `</button></form>`...)
+	}
+	return append(b, `<span class="tools" hidden="hidden"><button type="button" class="move"></button><button type="button" class="fold"></button></span>`...)
+}
+
+// appendSentence appends what the banner says, names set apart so that their direction does not turn the rest around.
+func appendSentence(b []byte, info *Info, t *texts, actor, target string) []byte {
+	switch {
+	case info.Notice != "":
+		cause, ok := t.causes[info.Notice]
+		if !ok {
+			cause = t.causes[""]
+		}
+		return appendFilled(b, strings.Replace(t.ended, "{cause}", cause, 1), "", actor, target)
+	case info.Text != "":
+		return escape(b, info.Text, maxReasonText)
+	}
+	return appendFilled(b, t.sentence, "", actor, target)
+}
+
+// appendFilled appends text with its {time}, {actor} and {target} filled in.
+func appendFilled(b []byte, text, time, actor, target string) []byte {
+	for text != "" {
+		open := strings.IndexByte(text, '{')
+		end := strings.IndexByte(text, '}')
+		if open < 0 || end < open {
+			break
+		}
+		b = escape(b, text[:open], maxReasonText)
+		switch text[open : end+1] {
+		case "{time}":
+			b = escape(b, time, maxNameText)
+		case "{actor}":
+			b = appendName(b, actor)
+		case "{target}":
+			b = appendName(b, target)
+		}
+		text = text[end+1:]
+	}
+	return escape(b, text, maxReasonText)
+}
+
+func appendName(b []byte, name string) []byte {
+	b = append(b, `<bdi>`...)
+	b = escape(b, name, maxNameText)
+	return append(b, `</bdi>`...)
+}
+
+func appendNonce(b []byte, nonce string) []byte {
+	if nonce == "" {
+		return b
+	}
+	b = append(b, ` nonce="`...)
+	b = append(b, nonce...) // base64
+	return append(b, '"')
+}
+
+func orElse(s, other string) string {
+	if strings.TrimSpace(s) == "" {
+		return other
+	}
+	return s
+}
+
+// remaining is the time left, in seconds, rounded up.
+func remaining(info *Info) int64 {
+	left := info.ExpiresAt.Sub(info.Now)
+	if left <= 0 {
+		return 0
+	}
+	return int64((left + time.Second - 1) / time.Second)
+}
+
+// plain are the bytes that stand for themselves in text and in quoted attributes, of HTML and of XML.
+var plain = func() (set [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		set[c] = !strings.ContainsRune(`<>&"'{[`, c)
+	}
+	return set
+}()
+
+// escape appends at most limit characters of s as ASCII: what is markup, and what is not ASCII, by number. What no
+// text should hold (controls, broken UTF-8) becomes U+FFFD.
+func escape(b []byte, s string, limit int) []byte {
+	for i, n := 0, 0; i < len(s); n++ {
+		if n == limit {
+			return append(b, "&#8230;"...)
+		}
+		c := s[i]
+		if plain[c] {
+			b = append(b, c)
+			i++
+			continue
+		}
+		if i > 0 && c == s[i-1] && (c == '{' || c == '[') {
+			// Frameworks that run a page's own markup as templates would run "{{…}}" in a name.
+			b = append(b, "&#8288;"...)
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+			r = ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0 || r&0xfffe == 0xfffe:
+			r = utf8.RuneError
+		}
+		b = append(b, '&', '#')
+		b = strconv.AppendInt(b, int64(r), 10)
+		b = append(b, ';')
+	}
+	return b
+}
+
+// The parts of each language that never change are escaped once.
+func init() {
+	for _, t := range languages {
+		for _, a := range [...]struct{ name, text string }{
+			{"left", t.left},
+			{"soon", t.soon},
+			{"over", t.over},
+			{"changed", t.changed},
+			{"fold", t.fold},
+			{"unfold", t.unfold},
+			{"up", t.up},
+			{"down", t.down},
+		} {
+			t.script = append(t.script, ` data-`+a.name+`="`...)
+			t.script = escape(t.script, a.text, maxReasonText)
+			t.script = append(t.script, '"')
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package banner
+
+import (
+	"strconv"
+	"strings"
+)
+
+// texts are what the banner says in one language. {actor}, {target} and {time} are filled in.
+type texts struct {
+	lang     string
+	region   string // what the bar is, for screen readers
+	sentence string
+	full     string // the mode
+	readOnly string
+	reason   string
+	minutes  string // left, as the server writes it
+	left     string // left, as the script writes it
+	stop     string
+	soon     string
+	over     string
+	changed  string
+	fold     string
+	unfold   string
+	up, down string
+	dismiss  string
+	ended    string
+	causes   map[string]string
+
+	script []byte // what the page's script needs of these, as attributes
+}
+
+// languages are the banner's, the default first.
+var languages = [...]*texts{&english, &german, &french, &spanish, &japanese}
+
+var english = texts{
+	lang:     "en",
+	region:   "Impersonation",
+	sentence: "{actor} is using the account of {target}",
+	full:     "Full access",
+	readOnly: "Read only",
+	reason:   "Reason",
+	minutes:  "{time} min left",
+	left:     "{time} left",
+	stop:     "Return to my account",
+	soon:     "Less than a minute left in the account of {target}.",
+	over:     "Your time in the account of {target} is over.",
+	changed:  "You are no longer in the account of {target}. This page is out of date.",
+	fold:     "Shrink the banner",
+	unfold:   "Enlarge the banner",
+	up:       "Move the banner to the top",
+	down:     "Move the banner to the bottom",
+	dismiss:  "Dismiss",
+	ended:    "Your impersonation of {target} ended: {cause}. You are in your own account again.",
+	causes: map[string]string{
+		"":                   "it was ended",
+		"stopped":            "you returned",
+		"expired":            "time ran out",
+		"idle":               "nothing was done for too long",
+		"revoked":            "it was ended by somebody else",
+		"target_deactivated": "the account was deactivated",
+		"actor_deactivated":  "your right to it was withdrawn",
+		"policy_changed":     "the rules changed",
+		"logout":             "you logged out",
+	},
+}
+
+var german = texts{
+	lang:     "de",
+	region:   "Identitätswechsel",
+	sentence: "{actor} verwendet das Konto von {target}",
+	full:     "Voller Zugriff",
+	readOnly: "Nur lesen",
+	reason:   "Grund",
+	minutes:  "noch {time} Min.",
+	left:     "noch {time}",
+	stop:     "Zurück zu meinem Konto",
+	soon:     "Noch weniger als eine Minute im Konto von {target}.",
+	over:     "Ihre Zeit im Konto von {target} ist abgelaufen.",
+	changed:  "Sie sind nicht mehr im Konto von {target}. Diese Seite ist veraltet.",
+	fold:     "Banner verkleinern",
+	unfold:   "Banner vergrößern",
+	up:       "Banner nach oben",
+	down:     "Banner nach unten",
+	dismiss:  "Schließen",
+	ended:    "Ihr Zugriff auf das Konto von {target} ist beendet: {cause}. Sie sind wieder in Ihrem eigenen Konto.",
+	causes: map[string]string{
+		"":                   "er wurde beendet",
+		"stopped":            "Sie sind zurückgekehrt",
+		"expired":            "die Zeit ist abgelaufen",
+		"idle":               "zu lange keine Aktivität",
+		"revoked":            "jemand anderes hat ihn beendet",
+		"target_deactivated": "das Konto wurde deaktiviert",
+		"actor_deactivated":  "Ihre Berechtigung wurde entzogen",
+		"policy_changed":     "die Regeln wurden geändert",
+		"logout":             "Sie haben sich abgemeldet",
+	},
+}
+
+var french = texts{
+	lang:     "fr",
+	region:   "Accès au compte d’autrui",
+	sentence: "{actor} utilise le compte de {target}",
+	full:     "Accès complet",
+	readOnly: "Lecture seule",
+	reason:   "Motif",
+	minutes:  "encore {time} min",
+	left:     "encore {time}",
+	stop:     "Revenir à mon compte",
+	soon:     "Moins d’une minute restante dans le compte de {target}.",
+	over:     "Votre temps dans le compte de {target} est écoulé.",
+	changed:  "Vous n’êtes plus dans le compte de {target}. Cette page n’est plus à jour.",
+	fold:     "Réduire le bandeau",
+	unfold:   "Agrandir le bandeau",
+	up:       "Placer le bandeau en haut",
+	down:     "Placer le bandeau en bas",
+	dismiss:  "Fermer",
+	ended:    "Votre accès au compte de {target} a pris fin : {cause}. Vous êtes de nouveau dans votre propre compte.",
+	causes: map[string]string{
+		"":                   "il a été interrompu",
+		"stopped":            "vous êtes revenu",
+		"expired":            "le temps est écoulé",
+		"idle":               "inactivité trop longue",
+		"revoked":            "quelqu’un d’autre y a mis fin",
+		"target_deactivated": "le compte a été désactivé",
+		"actor_deactivated":  "votre droit a été retiré",
+		"policy_changed":     "les règles ont changé",
+		"logout":             "vous vous êtes déconnecté",
+	},
+}
+
+var spanish = texts{
+	lang:     "es",
+	region:   "Acceso a una cuenta ajena",
+	sentence: "{actor} está usando la cuenta de {target}",
+	full:     "Acceso completo",
+	readOnly: "Solo lectura",
+	reason:   "Motivo",
+	minutes:  "quedan {time} min",
+	left:     "quedan {time}",
+	stop:     "Volver a mi cuenta",
+	soon:     "Queda menos de un minuto en la cuenta de {target}.",
+	over:     "Su tiempo en la cuenta de {target} ha terminado.",
+	changed:  "Ya no está en la cuenta de {target}. Esta página está desactualizada.",
+	fold:     "Reducir el aviso",
+	unfold:   "Ampliar el aviso",
+	up:       "Mover el aviso arriba",
+	down:     "Mover el aviso abajo",
+	dismiss:  "Cerrar",
+	ended:    "Su acceso a la cuenta de {target} terminó: {cause}. Está de nuevo en su propia cuenta.",
+	causes: map[string]string{
+		"":                   "fue finalizado",
+		"stopped":            "usted volvió",
+		"expired":            "se agotó el tiempo",
+		"idle":               "demasiado tiempo sin actividad",
+		"revoked":            "otra persona lo finalizó",
+		"target_deactivated": "la cuenta fue desactivada",
+		"actor_deactivated":  "se le retiró el permiso",
+		"policy_changed":     "las reglas cambiaron",
+		"logout":             "cerró la sesión",
+	},
+}
+
+var japanese = texts{
+	lang:     "ja",
+	region:   "代理操作",
+	sentence: "{actor} が {target} のアカウントを使用中",
+	full:     "フルアクセス",
+	readOnly: "閲覧のみ",
+	reason:   "理由",
+	minutes:  "残り {time} 分",
+	left:     "残り {time}",
+	stop:     "自分のアカウントに戻る",
+	soon:     "{target} のアカウントの残り時間は 1 分未満です。",
+	over:     "{target} のアカウントの利用時間が終了しました。",
+	changed:  "{target} のアカウントはもう使用していません。このページは古くなっています。",
+	fold:     "バナーを縮小",
+	unfold:   "バナーを拡大",
+	up:       "バナーを上へ移動",
+	down:     "バナーを下へ移動",
+	dismiss:  "閉じる",
+	ended:    "{target} への代理操作は終了しました（{cause}）。自分のアカウントに戻っています。",
+	causes: map[string]string{
+		"":                   "終了されました",
+		"stopped":            "元に戻りました",
+		"expired":            "制限時間",
+		"idle":               "長時間操作なし",
+		"revoked":            "他の人による終了",
+		"target_deactivated": "アカウントの無効化",
+		"actor_deactivated":  "権限の取り消し",
+		"policy_changed":     "規則の変更",
+		"logout":             "ログアウト",
+	},
+}
+
+// textsFor chooses by Accept-Language: the language of ours with the highest weight, the first of equals.
+func textsFor(accept string) *texts {
+	best, weight := languages[0], 0.0
+	for range 16 { // a longer list is nobody's preference
+		if accept == "" {
+			break
+		}
+		var one string
+		one, accept, _ = strings.Cut(accept, ",")
+		name, params, weighted := strings.Cut(one, ";")
+		name, _, _ = strings.Cut(strings.TrimSpace(name), "-")
+		q := 1.0
+		if weighted {
+			v, ok := strings.CutPrefix(strings.TrimSpace(params), "q=")
+			f, err := strconv.ParseFloat(v, 64)
+			if !ok || err != nil {
+				continue
+			}
+			q = f
+		}
+		if q <= weight {
+			continue
+		}
+		for _, t := range languages {
+			if strings.EqualFold(t.lang, name) {
+				best, weight = t, q
+			}
+		}
+	}
+	return best
+}
