@@ -1,0 +1,200 @@
+// Package sqlite is the audit's sink where no ClickHouse is named: one file with the same tables and views, for one
+// machine. Times are text (RFC 3339, UTC, microseconds), hashes blobs of 32 bytes.
+//
+// It writes exactly once because a row's key is its place in its log: a batch that comes again adds nothing.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Sink implements [audit.Sink].
+type Sink struct {
+	path string
+	db   *sql.DB
+}
+
+// Open opens or makes the file (mode 0600, its directory 0700) and brings its schema up to date. A file that a newer
+// version has written is refused.
+func Open(ctx context.Context, path string) (_ *Sink, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("opening the audit database %s: %w", path, err)
+		}
+	}()
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("creating its directory: %w", err)
+	}
+	// SQLite gives its -wal and -shm files the mode of this one.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"}, "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	s := &Sink{path: path, db: db}
+	if err := s.migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+func (s *Sink) provider() (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectSQLite3, s.db, dir, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_versions"), goose.WithLogger(goose.NopLogger()))
+}
+
+func (s *Sink) migrate(ctx context.Context) error {
+	p, err := s.provider()
+	if err != nil {
+		return fmt.Errorf("preparing migrations: %w", err)
+	}
+	if err := known(ctx, p); err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrating it: %w", err)
+	}
+	return nil
+}
+
+func known(ctx context.Context, p *goose.Provider) error {
+	have, know, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("reading its schema version: %w", err)
+	}
+	if have > know {
+		return fmt.Errorf("its schema has version %d, this program knows up to %d: a newer caddy-impersonate has written it; run that one", have, know)
+	}
+	return nil
+}
+
+// Name implements [audit.Sink].
+func (s *Sink) Name() string { return "sqlite" }
+
+// Check implements [audit.Sink]: the schema is one this version knows, and its tables are there.
+func (s *Sink) Check(ctx context.Context) error {
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+	if err := known(ctx, p); err != nil {
+		return fmt.Errorf("checking the audit database %s: %w", s.path, err)
+	}
+	for _, table := range []string{audit.TableRequests, audit.TableEvents, audit.TableCheckpoints} {
+		var n int
+		if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+table+" LIMIT 1)").Scan(&n); err != nil {
+			return fmt.Errorf("checking table %s of the audit database %s: %w", table, s.path, err)
+		}
+	}
+	return nil
+}
+
+// Write implements [audit.Sink], in one transaction.
+func (s *Sink) Write(ctx context.Context, b *audit.Batch) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("writing %s to the audit database %s: %w", b.Token, s.path, err)
+		}
+	}()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	if len(b.Requests) > 0 {
+		err := insert(ctx, tx, audit.TableRequests, names(audit.RequestColumns(), "leaf_hash"), len(b.Requests), func(i int) []any {
+			r := b.Requests[i]
+			return append(values(audit.RequestColumns(), r.Values()), r.LeafHash[:])
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(b.Events) > 0 {
+		err := insert(ctx, tx, audit.TableEvents, names(audit.EventColumns(), "leaf_hash"), len(b.Events), func(i int) []any {
+			e := b.Events[i]
+			return append(values(audit.EventColumns(), e.Values()), e.LeafHash[:])
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(b.Checkpoints) > 0 {
+		err := insert(ctx, tx, audit.TableCheckpoints, names(audit.CheckpointColumns()), len(b.Checkpoints), func(i int) []any {
+			c := b.Checkpoints[i]
+			v := values(audit.CheckpointColumns(), c.Values())
+			v[3] = c.RootHash[:]
+			return v
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+func insert(ctx context.Context, tx *sql.Tx, table string, columns []string, n int, row func(int) []any) error {
+	query := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ") ON CONFLICT DO NOTHING"
+	stmt, err := tx.PrepareContext(ctx, query)
+	if err != nil {
+		return fmt.Errorf("table %s: %w", table, err)
+	}
+	defer stmt.Close()
+	for i := range n {
+		if _, err := stmt.ExecContext(ctx, row(i)...); err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+func names(columns []audit.Column, more ...string) []string {
+	list := make([]string, 0, len(columns)+len(more))
+	for _, c := range columns {
+		list = append(list, c.Name)
+	}
+	return append(list, more...)
+}
+
+// values are a row's for the driver. Numbers go as text: the table's STRICT type INTEGER makes integers of them.
+func values(columns []audit.Column, texts []string) []any {
+	list := make([]any, len(columns), len(columns)+1)
+	for i, t := range texts {
+		list[i] = t
+	}
+	return list
+}
+
+// Close implements [audit.Sink].
+func (s *Sink) Close() error { return s.db.Close() }
