@@ -101,7 +101,7 @@ func cut(s string, n int) string {
 }
 
 // wordsOf are the words an account is found by, each once.
-func wordsOf(u *User) []string {
+func wordsOf(u *User, foldedName string) []string {
 	found := make([]string, 0, 8)
 	add := func(w string) bool {
 		if w == "" {
@@ -115,8 +115,7 @@ func wordsOf(u *User) []string {
 		found = append(found, w)
 		return len(found) < maxWords
 	}
-	for _, text := range [...]string{u.Name, u.Username, u.Email} {
-		text = fold(text)
+	for _, text := range [...]string{foldedName, fold(u.Username), fold(u.Email)} {
 		words(text, func(w string) bool {
 			for i, r := range w {
 				if i > 0 && unspaced(r) && !add(w[i:]) {

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 
@@ -19,19 +20,26 @@ type index struct {
 	byKey  map[string]int32
 	byID   map[string]int32
 
-	words    []string // sorted, each once
-	postings []posting
+	words []string // sorted, each once
+	// The accounts of words[i] are positions[starts[i]:starts[i+1]], so those of all words with one beginning lie
+	// together. Words that many accounts have are not there but in common.
+	starts    []int32
+	positions []int32
+	common    []common // in the order of words
 }
 
-// posting is the set of accounts that have a word: as a list, or where that is shorter, as bits.
-type posting struct {
-	list []int32
-	bits bitset
+// common is a word that many accounts have.
+type common struct {
+	word int32 // in words
+	has  bitset
 }
 
 // orderOf is where an account stands in a listing: by name, then by username. It is never the same for two.
-func orderOf(u *User) string {
-	return cut(fold(u.DisplayName()), 128) + "\x00" + identity.Key(u.Username)
+func orderOf(u *User, foldedName string) string {
+	if foldedName == "" {
+		foldedName = fold(u.Username)
+	}
+	return cut(foldedName, 128) + "\x00" + identity.Key(u.Username)
 }
 
 // buildIndex makes an index of the accounts, by key.
@@ -69,19 +77,21 @@ func buildIndex(all map[string]*User) *index {
 		}
 	}
 	ix.words = slices.Sorted(maps.Keys(lists))
-	ix.postings = make([]posting, len(ix.words))
+	ix.starts = make([]int32, len(ix.words)+1)
 	for i, w := range ix.words {
 		l := *lists[w]
-		if len(l) > len(entries)/32 && len(l) > 1024 {
-			b := newBitset(len(entries))
+		if len(l) > 1024 && len(l) > len(entries)/32 {
+			c := common{int32(i), newBitset(len(entries))}
 			for _, pos := range l {
-				b.set(int(pos))
+				c.has.set(int(pos))
 			}
-			ix.postings[i].bits = b
+			ix.common = append(ix.common, c)
 		} else {
-			ix.postings[i].list = slices.Clip(l)
+			ix.positions = append(ix.positions, l...)
 		}
+		ix.starts[i+1] = int32(len(ix.positions))
 	}
+	ix.positions = slices.Clip(ix.positions)
 	return ix
 }
 
@@ -104,15 +114,13 @@ func (ix *index) match(query []string, out, tmp bitset) {
 			into = out
 		}
 		lo, _ := slices.BinarySearch(ix.words, prefix)
-		for w := lo; w < len(ix.words) && strings.HasPrefix(ix.words[w], prefix); w++ {
-			p := &ix.postings[w]
-			if p.bits != nil {
-				into.or(p.bits)
-				continue
-			}
-			for _, pos := range p.list {
-				into.set(int(pos))
-			}
+		hi := lo + sort.Search(len(ix.words)-lo, func(i int) bool { return !strings.HasPrefix(ix.words[lo+i], prefix) })
+		for _, pos := range ix.positions[ix.starts[lo]:ix.starts[hi]] {
+			into.set(int(pos))
+		}
+		c, _ := slices.BinarySearchFunc(ix.common, int32(lo), func(c common, lo int32) int { return int(c.word - lo) })
+		for ; c < len(ix.common) && int(ix.common[c].word) < hi; c++ {
+			into.or(ix.common[c].has)
 		}
 		if i > 0 {
 			out.and(tmp)

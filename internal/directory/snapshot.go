@@ -30,7 +30,8 @@ func newEntry(u *User) *entry {
 	if u == nil {
 		return &entry{}
 	}
-	return &entry{user: u, order: orderOf(u), words: wordsOf(u)}
+	name := fold(u.Name)
+	return &entry{user: u, order: orderOf(u, name), words: wordsOf(u, name)}
 }
 
 // with is the snapshot after the changes. It costs what the overlay is large, not what the index is.
@@ -49,8 +50,14 @@ func (s *snapshot) with(changes []change) *snapshot {
 			n.nHidden++
 		}
 	}
-	for _, e := range n.over {
-		if e.user != nil {
+	n.sorted = make([]*entry, 0, len(n.over))
+	for _, e := range s.sorted { // those that stay are in order already
+		if n.over[identity.Key(e.user.Username)] == e {
+			n.sorted = append(n.sorted, e)
+		}
+	}
+	for _, c := range changes {
+		if e := n.over[c.key]; e.user != nil {
 			n.sorted = append(n.sorted, e)
 		}
 	}
