@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -65,6 +66,7 @@ func (h *Handler) claimsFrom(ctx context.Context, p *provider, t *idToken, token
 			missing = append(missing, fact)
 		}
 	}
+	slices.Sort(missing)
 	if len(missing) == 0 || !p.userinfo {
 		return all, nil
 	}
@@ -121,17 +123,18 @@ func (h *Handler) facts(all sources) (*identity.Identity, *failure) {
 	if id.ID == "" {
 		return nil, h.missing("id")
 	}
-	for fact, field := range map[string]struct {
+	for _, field := range []struct {
+		fact  string
 		to    *string
 		limit int
-	}{"name": {&id.Name, maxName}, "email": {&id.Email, maxEmail}} {
-		v, ok := all.lookup(h.claims[fact])
+	}{{"name", &id.Name, maxName}, {"email", &id.Email, maxEmail}} {
+		v, ok := all.lookup(h.claims[field.fact])
 		if !ok {
 			continue
 		}
 		s, err := text(v, field.limit)
 		if err != nil {
-			return nil, h.unusable(fact, err)
+			return nil, h.unusable(field.fact, err)
 		}
 		*field.to = s
 	}
@@ -233,7 +236,7 @@ func (h *Handler) attributes(all sources, id *identity.Identity) *failure {
 		case json.Number:
 			v = x.String()
 		case bool:
-			v = fmt.Sprint(x)
+			v = strconv.FormatBool(x)
 		}
 		s, err := text(v, maxAttribute)
 		if err != nil {

@@ -161,11 +161,6 @@ func New(o Options) (*Handler, error) {
 
 func (h *Handler) site(r *http.Request) (scheme, host string) { return h.o.Site(r) }
 
-func (h *Handler) origin(r *http.Request) string {
-	scheme, host := h.o.Site(r)
-	return scheme + "://" + host
-}
-
 func (h *Handler) https(r *http.Request) bool {
 	scheme, _ := h.o.Site(r)
 	return scheme == "https"

@@ -2,6 +2,7 @@ package login
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -163,6 +164,24 @@ func TestLoginPendingCookie(t *testing.T) {
 			if strings.Contains(k.Value, q.Get(name)) {
 				t.Errorf("%s can be read in the cookie", name)
 			}
+		}
+	}
+}
+
+// The longest way back fits in what browsers store, whatever it is made of.
+func TestLoginLongReturnTo(t *testing.T) {
+	t.Parallel()
+	evil := idptest.StartEvil(t, "ok")
+	r := newRig(t, newSite(t, true), evil.Issuer, nil)
+	for _, c := range []string{"x", "&", "%"} {
+		to := "/?" + strings.Repeat(c, maxReturnTo-2)
+		page := idptest.NewLoginClient(t, "alice").Get(r.loginURL(url.QueryEscape(to)))
+		if k := page.Cookies[0]; len(k.Name)+len(k.Value) > 4096 {
+			t.Errorf("%q: a cookie of %d bytes", c, len(k.Name)+len(k.Value))
+		}
+		b := idptest.NewLoginClient(t, "alice")
+		if page := b.Login(r.loginURL(url.QueryEscape(to))); page.Body != "hello alice at "+to {
+			t.Errorf("%q: ended at %s: %d", c, page.URL, page.Status)
 		}
 	}
 }

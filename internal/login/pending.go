@@ -1,6 +1,7 @@
 package login
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
@@ -77,11 +78,13 @@ func newSealer(key []byte) (*sealer, error) {
 
 // seal binds the value to the cookie's name: a value can't be moved to another attempt's cookie.
 func (s *sealer) seal(name string, p *pending) (string, error) {
-	plain, err := json.Marshal(p)
-	if err != nil {
+	var plain bytes.Buffer
+	e := json.NewEncoder(&plain)
+	e.SetEscapeHTML(false) // an address of many & would outgrow the cookie
+	if err := e.Encode(p); err != nil {
 		return "", fmt.Errorf("sealing a pending login: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, []byte(name))), nil
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain.Bytes(), []byte(name))), nil
 }
 
 func (s *sealer) open(name, value string) (*pending, bool) {

@@ -49,7 +49,8 @@ func SafeReturnTo(s string) string {
 		}
 	}
 	safe := escape(s)
-	if len(safe) > maxReturnTo {
+	u, err := url.Parse(safe)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || len(safe) > maxReturnTo {
 		return "/"
 	}
 	return safe

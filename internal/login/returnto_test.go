@@ -55,6 +55,7 @@ func TestSafeReturnTo(t *testing.T) {
 		{"/%0d%0aSet-Cookie:a", "/"},
 		{"/%00", "/"},
 		{"/%zz", "/"},
+		{"/#%", "/"},
 		{"/.//evil.test", "/"},
 		{"/..//evil.test", "/"},
 		{"/a/..//evil.test", "/"},
