@@ -73,14 +73,6 @@ func (f *failure) of(userID, username string) *failure {
 	return &g
 }
 
-// Error is for logs.
-func (f *failure) Error() string {
-	if f.err != nil {
-		return f.reason + ": " + f.err.Error()
-	}
-	return f.reason
-}
-
 // fail tells everybody concerned: the person by a page, the audit by an event, the operator by the log.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, f *failure, returnTo string) {
 	h.recordFailure(r, f)
