@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 )
@@ -196,7 +197,7 @@ func TestBrokenSource(t *testing.T) {
 		t.Error("the last good accounts were lost")
 	}
 	want := []SourceStatus{{Name: "file x", Users: 1, LastGood: good, Err: boom}, {Name: "other", Users: 1, LastGood: c.Now()}}
-	if diff := cmp.Diff(want, d.Status(), cmp.Comparer(func(a, b error) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, d.Status(), cmp.Comparer(errors.Is)); diff != "" {
 		t.Error(diff)
 	}
 	l.err = errors.New("x:4: users: bang")

@@ -113,7 +113,7 @@ func readFile(path string, fi os.FileInfo) ([]byte, fileStamp, error) {
 	if err != nil {
 		return nil, fileStamp{}, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	data := make([]byte, fi.Size()+1)
 	n, err := io.ReadFull(f, data)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {

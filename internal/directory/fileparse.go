@@ -10,8 +10,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 )
 
 // parseUsers reads the accounts, all or none. An error begins with the file's name and the line.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 )
 
@@ -220,8 +221,8 @@ func TestPieces(t *testing.T) {
 		pieces(t, []byte(tt.in), users)
 	}
 	// As a large file is read.
-	data := append(manyUsers(20_000), "  - username: user7\n    id: x\n"...)
-	if _, err := parseUsers("f", data); err == nil || !strings.Contains(err.Error(), `f:120002: username: "user7" is the username in line 45 too`) {
+	data := append(manyUsers(4_000), "  - username: user7\n    id: x\n"...)
+	if _, err := parseUsers("f", data); err == nil || !strings.Contains(err.Error(), `f:24002: username: "user7" is the username in line 45 too`) {
 		t.Error(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 )

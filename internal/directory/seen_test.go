@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state/sqlite"

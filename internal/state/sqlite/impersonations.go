@@ -145,7 +145,7 @@ func (s *store) PruneImpersonations(ctx context.Context, endedBefore time.Time, 
 		if err != nil {
 			return failed(ctx, doing, err)
 		}
-		defer rows.Close() //nolint:errcheck // Err has it
+		defer rows.Close()
 		var ids []string
 		for rows.Next() {
 			var id string

@@ -20,9 +20,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 	sqlitedrv "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 // Options are how to open. The zero value is usable.

@@ -36,11 +36,12 @@ func (s *store) SeenSince(ctx context.Context, since time.Time, f func(*state.Se
 
 func (s *store) eachSeen(ctx context.Context, f func(*state.SeenUser) error, which string, args ...any) error {
 	const doing = "reading the logins seen"
+	// #nosec G202 -- which is one of the two constants above
 	rows, err := s.r.QueryContext(ctx, `SELECT issuer, subject, id, username, name, email, groups, attributes, first_seen, last_seen FROM seen `+which, args...)
 	if err != nil {
 		return failed(ctx, doing, err)
 	}
-	defer rows.Close() //nolint:errcheck // Err has it
+	defer rows.Close()
 	for rows.Next() {
 		var u state.SeenUser
 		if err := rows.Scan(&u.Issuer, &u.Subject, &u.ID, &u.Username, &u.Name, &u.Email, decoded{&u.Groups}, decoded{&u.Attributes}, when{&u.FirstSeen}, when{&u.LastSeen}); err != nil {

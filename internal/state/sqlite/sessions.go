@@ -100,7 +100,7 @@ func (s *store) TouchSessions(ctx context.Context, seen map[state.Hash]time.Time
 		if err != nil {
 			return failed(ctx, doing, err)
 		}
-		defer up.Close() //nolint:errcheck // it ends with the transaction
+		defer up.Close()
 		for id, t := range seen {
 			if _, err := up.ExecContext(ctx, t.UnixMicro(), id[:]); err != nil {
 				return failed(ctx, doing, err)

@@ -10,9 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 	sqlitedrv "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 // store implements [state.Store]. One connection writes, several read: SQLite has one writer at a time anyway, and
@@ -157,7 +158,7 @@ func collect[T any](ctx context.Context, s *store, doing string, scan func(row) 
 	if err != nil {
 		return nil, failed(ctx, doing, err)
 	}
-	defer rows.Close() //nolint:errcheck // Err has it
+	defer rows.Close()
 	var all []T
 	for rows.Next() {
 		v, err := scan(rows)
