@@ -17,8 +17,9 @@ type FS interface {
 	Names(dir string) ([]string, error)
 	// Create makes a new file for reading and writing; an existing one is replaced.
 	Create(name string) (File, error)
-	// Open opens a file for reading.
+	// Open opens a file for reading, OpenWrite for reading and writing; OpenWrite makes it where it is not there.
 	Open(name string) (File, error)
+	OpenWrite(name string) (File, error)
 	// Truncate cuts a closed file to size and makes that durable.
 	Truncate(name string, size int64) error
 	Rename(from, to string) error
@@ -68,6 +69,14 @@ func (osFS) Names(dir string) ([]string, error) {
 
 func (osFS) Create(name string) (File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (osFS) OpenWrite(name string) (File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ const (
 	// gatherTime is how long a commit waits for others to share it, if the one before was shared and until
 	// enoughToShare do. At 5,000 requests a second a commit for each pair would cost three times the CPU; a lone request
 	// never waits.
-	gatherTime    = time.Millisecond
+	gatherTime    = 2 * time.Millisecond
 	enoughToShare = 8
 	// stallTime is how long a commit may take before appends are refused.
 	stallTime = 5 * time.Second

@@ -178,6 +178,14 @@ func (f *FS) Open(name string) (journal.File, error) {
 	return f.file(name, f.under.Open)
 }
 
+// OpenWrite implements [journal.FS]. It fails as Create does.
+func (f *FS) OpenWrite(name string) (journal.File, error) {
+	if _, err := f.do(Create); err != nil {
+		return nil, err
+	}
+	return f.file(name, f.under.OpenWrite)
+}
+
 func (f *FS) file(name string, open func(string) (journal.File, error)) (journal.File, error) {
 	under, err := open(name)
 	if err != nil {
