@@ -22,8 +22,8 @@ type Change struct {
 	Before, After *User // nil where there was, or is, none
 }
 
-// OnChange has f called with what changed, after it is in force. Calls come one at a time, in order. The accounts
-// found by the first Refresh are no changes.
+// OnChange has f called with what changed, after it is in force. Calls come one at a time, in order: those of a Refresh
+// mostly before it returns, those of a login soon after it. The accounts found by the first Refresh are no changes.
 func (d *Directory) OnChange(f func([]Change)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

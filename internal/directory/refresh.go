@@ -240,7 +240,9 @@ func (d *Directory) upsert(feed int, u User) {
 		})
 	}
 	d.mu.Unlock()
-	d.tell()
+	if len(changes) > 0 {
+		go d.tell() // whoever logs in does not wait for what follows from it
+	}
 }
 
 // reindex builds the index anew from the feeds and puts it in force. It is called with refreshing held, and lets go

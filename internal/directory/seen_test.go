@@ -115,6 +115,28 @@ func TestSeen(t *testing.T) {
 	want(open(), map[string]string{"Ann": "id-1", "carl": "id-3", "robert": "id-2", "dan": "id-4"})
 }
 
+// What follows from a login may be another one.
+func TestNoteInOnChange(t *testing.T) {
+	d := New(Options{Sources: []Source{NewSeenSource(seenStore(t))}})
+	told := make(chan string, 2)
+	d.OnChange(func(changes []Change) {
+		for _, c := range changes {
+			told <- string(c.Kind) + " " + c.After.Username
+			if c.After.Username == "ann" {
+				if err := d.Note(context.Background(), seenUser("2", "bob", 0)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	if err := d.Note(t.Context(), seenUser("1", "ann", 0)); err != nil {
+		t.Fatal(err)
+	}
+	if got := []string{<-told, <-told}; got[0] != "added ann" || got[1] != "added bob" {
+		t.Errorf("told %v", got)
+	}
+}
+
 func TestSeenWithoutAStore(t *testing.T) {
 	store := seenStore(t)
 	d := New(Options{Sources: []Source{NewSeenSource(store)}})
