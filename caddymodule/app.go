@@ -49,7 +49,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision fills in defaults, replaces placeholders and loads the guest modules. It opens nothing.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log, a.clock = ctx, ctx.Slogger(), clock.System
-	a.ready = make(chan struct{})
+	a.ready, a.requests = make(chan struct{}), newInflight()
 	a.SetDefaults()
 	if err := a.resolve(); err != nil {
 		return err
@@ -98,16 +98,18 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading audit sinks: %w", err)
 	}
-	keys := make(map[string]bool)
+	kinds := make(map[caddy.ModuleID]bool)
 	for _, s := range sinks.([]any) { // likewise
 		opener, ok := s.(SinkOpener)
 		if !ok {
 			return notA(s, "impersonate.sinks", "SinkOpener")
 		}
-		if keys[opener.Key()] {
-			return fmt.Errorf("audit: there are two sinks for the same place, %s; remove one", opener.Key())
+		// How far the journal was shipped is kept by the kind of sink.
+		if kind := s.(caddy.Module).CaddyModule().ID; !kinds[kind] {
+			kinds[kind] = true
+		} else {
+			return fmt.Errorf("audit: there are two sinks of the kind %s; remove one", kind.Name())
 		}
-		keys[opener.Key()] = true
 		a.sinks = append(a.sinks, opener)
 	}
 	if len(a.Clock) > 0 {

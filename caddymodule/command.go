@@ -26,7 +26,7 @@ directory.
 
 Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema plan) something is to be applied.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(schemaCommand(), usersCommand())
+			cmd.AddCommand(usersCommand())
 		},
 	})
 }

@@ -2,12 +2,15 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 )
+
+var errNoStore = errors.New("who has logged in is in the state, which only the running server reads")
 
 func init() {
 	caddy.RegisterModule(SeenDirectory{})
@@ -24,6 +27,9 @@ func (SeenDirectory) CaddyModule() caddy.ModuleInfo {
 
 // OpenSource implements [SourceOpener].
 func (SeenDirectory) OpenSource(_ context.Context, env Env) (Source, error) {
+	if env.Store == nil {
+		return nil, errNoStore
+	}
 	return directory.NewSeenSource(env.Store), nil
 }
 

@@ -56,12 +56,12 @@ type SourceOpener interface {
 
 // SinkOpener is implemented by guest modules of the namespace impersonate.sinks: where the record goes.
 type SinkOpener interface {
-	// Key names the place, such as host and database. Configurations with the same key share the sink, and how far
-	// the journal was shipped to it is kept under Key: it must stay the same for the same place, and must not
-	// hold a secret.
+	// Key names what OpenSink opens: as long as it is the same from one configuration to the next, the sink goes on
+	// undisturbed. It must not hold a secret, but change when one changes: a hash will do.
 	Key() string
-	// OpenSink is called once the server starts. It should not fail because the place can't be reached: rows wait
-	// in the journal until it can.
+	// OpenSink is called once the server starts, also while the one of an older configuration is still open. It
+	// should not fail because the place can't be reached: rows wait in the journal until it can. How far the
+	// journal was shipped is kept by the Sink's Name, which must be that of the module.
 	OpenSink(ctx context.Context, env Env) (Sink, error)
 }
 

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -28,16 +27,11 @@ func (i *inflight) leave() {
 	}
 }
 
-// drain returns once no request is under way, or with ctx's error. It is called once, after the servers were told to
-// take no more.
-func (i *inflight) drain(ctx context.Context) error {
+// drain returns a channel that is closed when no request is under way. It is called after the servers were told to take
+// no more.
+func (i *inflight) drain() <-chan struct{} {
 	if i.n.Add(draining) == draining {
-		return nil
+		i.once.Do(func() { close(i.empty) })
 	}
-	select {
-	case <-i.empty:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return i.empty
 }

@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -29,12 +31,27 @@ func (c *ClickHouseSink) Provision(caddy.Context) error {
 	return resolve("audit clickhouse", &c.DSN)
 }
 
-// Key implements [SinkOpener].
-func (c *ClickHouseSink) Key() string { return "clickhouse " + c.Place() }
+// Validate checks the address as far as that goes without dialling it.
+func (c *ClickHouseSink) Validate() error {
+	if err := c.ClickHouseSink.Validate(); err != nil {
+		return err
+	}
+	sink, err := clickhouse.Open(c.DSN)
+	if err != nil {
+		return err
+	}
+	return sink.Close()
+}
+
+// Key implements [SinkOpener]. With a new password the sink is opened anew.
+func (c *ClickHouseSink) Key() string {
+	hash := sha256.Sum256([]byte(c.DSN))
+	return "clickhouse " + c.Place() + " " + hex.EncodeToString(hash[:8])
+}
 
 // OpenSink implements [SinkOpener]. It dials nothing.
-func (c *ClickHouseSink) OpenSink(_ context.Context, env Env) (Sink, error) {
-	return clickhouse.New(clickhouse.Options{DSN: c.DSN, Log: env.Log})
+func (c *ClickHouseSink) OpenSink(context.Context, Env) (Sink, error) {
+	return clickhouse.Open(c.DSN)
 }
 
 // UnmarshalCaddyfile reads what follows the name in audit. Syntax:

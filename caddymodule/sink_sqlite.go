@@ -34,8 +34,8 @@ func (s *SQLiteSink) Provision(caddy.Context) error {
 func (s *SQLiteSink) Key() string { return "sqlite " + s.Path }
 
 // OpenSink implements [SinkOpener].
-func (s *SQLiteSink) OpenSink(ctx context.Context, env Env) (Sink, error) {
-	return sqlite.Open(ctx, s.Path, sqlite.Options{Log: env.Log})
+func (s *SQLiteSink) OpenSink(ctx context.Context, _ Env) (Sink, error) {
+	return sqlite.Open(ctx, s.Path)
 }
 
 // UnmarshalCaddyfile reads what follows the name in audit. Syntax:

@@ -38,3 +38,10 @@ func (s *stack[T]) leave(t *T, apply func(*T) error) error {
 	}
 	return nil
 }
+
+// inUse tells whether some configuration is in force.
+func (s *stack[T]) inUse() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.entries) > 0
+}

@@ -34,8 +34,8 @@ type Node struct {
 // Recorder is what a node needs of the audit.
 type Recorder interface {
 	audit.Events
-	// Counts is how many requests of an impersonation are recorded.
-	Counts(impersonationID string) uint64
+	// Counts tells what is recorded of an impersonation.
+	Counts(impersonationID string) audit.Counts
 }
 
 // NodeOptions are what a Node works with. All are required.
@@ -62,7 +62,7 @@ func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
 		Store: o.Store, Clock: o.Clock, Log: o.Log,
 		Counts: func(id string) uint64 {
 			if r := n.recorder.Load(); r != nil {
-				return (*r).Counts(id)
+				return (*r).Counts(id).Requests
 			}
 			return 0
 		},
