@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/sqlite"
 )
 
 // followEvery is how often the audit is asked for new lines.
@@ -52,12 +52,9 @@ func (f *follower) print(ctx context.Context) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var at, line, outcome string
-		if err := rows.Scan(&f.last, &at, &line, &outcome); err != nil {
+		var at, line string
+		if err := rows.Scan(&f.last, &at, &line); err != nil {
 			return err
-		}
-		if outcome != "completed" {
-			line += " (" + outcome + ")"
 		}
 		fmt.Fprintf(f.out, "  %s  %s\n", clockOf(at), line)
 	}
@@ -74,12 +71,9 @@ func clockOf(at string) string {
 
 func openAudit(data, dsn string) (*sql.DB, string, error) {
 	if dsn == "" {
-		db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "audit.db")+"?mode=ro&_pragma=busy_timeout(2000)")
-		return db, "SELECT seq, time, line, outcome FROM actions WHERE time >= ? AND seq > ? ORDER BY seq LIMIT 1000", err
+		db, err := sqlite.OpenReadOnly(filepath.Join(data, "audit.db"))
+		return db, "SELECT seq, time, line FROM actions WHERE time >= ? AND seq > ? ORDER BY seq LIMIT 1000", err
 	}
-	o, err := clickhouse.ParseDSN(dsn)
-	if err != nil {
-		return nil, "", err
-	}
-	return clickhouse.OpenDB(o), "SELECT toInt64(seq), toString(time), line, toString(outcome) FROM actions WHERE time >= parseDateTimeBestEffort(?) AND seq > ? ORDER BY seq LIMIT 1000", nil
+	db, err := clickhouse.OpenReadOnly(dsn)
+	return db, "SELECT toInt64(seq), toString(time), line FROM actions WHERE time >= parseDateTimeBestEffort(?) AND seq > ? ORDER BY seq LIMIT 1000", err
 }

@@ -31,7 +31,6 @@ type Options struct {
 	Login          *login.Handler
 	Signer         *identity.Signer
 	Recorder       *audit.Recorder
-	Redactor       *audit.Redactor
 	Clock          clock.Clock
 	Log            *slog.Logger
 
@@ -137,7 +136,7 @@ type action struct {
 // New checks the parts and mounts the gateway's own pages.
 func New(o Options) (*Gateway, error) {
 	if o.Store == nil || o.Sessions == nil || o.Impersonations == nil || o.Rules.Policy == nil || o.Rules.Directory == nil || o.Login == nil ||
-		o.Signer == nil || o.Recorder == nil || o.Redactor == nil || o.Clock == nil || o.Log == nil || o.Scheme == nil || o.ClientIP == nil || o.StatusOf == nil {
+		o.Signer == nil || o.Recorder == nil || o.Clock == nil || o.Log == nil || o.Scheme == nil || o.ClientIP == nil || o.StatusOf == nil {
 		return nil, errors.New("gateway: a required part is missing")
 	}
 	g := &Gateway{Options: o, own: http.NewServeMux()}
@@ -230,8 +229,8 @@ func (g *Gateway) mount() {
 	g.own.Handle("GET "+Prefix+"jwks.json", http.HandlerFunc(g.serveJWKS))
 	g.own.Handle("GET "+Prefix+"healthz", http.HandlerFunc(g.serveHealthz))
 	g.own.Handle("GET "+Prefix+"readyz", http.HandlerFunc(g.serveReadyz))
-	g.own.Handle("GET "+Prefix+"assets/banner/", http.StripPrefix(Prefix+"assets/banner", banner.Assets()))
-	g.own.Handle(Prefix, portal.New(portal.Options{
+	g.own.Handle("GET "+Prefix+"logged-out", http.HandlerFunc(g.Login.ServeLoggedOut))
+	pages := portal.New(portal.Options{
 		Session:        g.session,
 		Rules:          func() impersonation.Rules { return g.Rules },
 		Impersonations: g.Impersonations,
@@ -241,5 +240,11 @@ func (g *Gateway) mount() {
 		ClientIP:       g.ClientIP,
 		OnStart:        g.onStart,
 		OnStop:         g.onStop,
-	}))
+	})
+	g.own.Handle(Prefix, pages)
+	g.own.HandleFunc(Prefix+"assets/", func(w http.ResponseWriter, r *http.Request) {
+		if !banner.ServeAsset(w, r) {
+			pages.ServeHTTP(w, r)
+		}
+	})
 }

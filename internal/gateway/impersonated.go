@@ -89,9 +89,11 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 			rec.outcome(mw.status, audit.OutcomeSevered)
 			err = nil
 		case ended && (p != nil || err != nil || r.Method == http.MethodConnect):
+			mw.abort()
 			rec.outcome(mw.status, audit.OutcomeSevered)
 			panic(http.ErrAbortHandler) // the browser must see that it was cut
 		case p != nil:
+			mw.abort()
 			rec.aborted(r, mw.status)
 			panic(p)
 		default:
@@ -139,7 +141,7 @@ func (s *Site) begin(r *http.Request, v *view, live *impersonation.Live, now tim
 		row.UserAgent = ua[0]
 	}
 	row.Method, row.Scheme, row.Host = r.Method, s.Scheme(r), r.Host
-	row.Path, row.Query = s.Redactor.Path(r.URL.EscapedPath()), s.Redactor.Query(r.URL.RawQuery)
+	row.Path, row.Query = r.URL.EscapedPath(), r.URL.RawQuery // redacted by the Recorder
 	row.Action = s.actionOf(r)
 	row.RequestBytes = max(r.ContentLength, 0)
 	if r.ContentLength < 0 && r.Body != nil {

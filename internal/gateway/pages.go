@@ -95,7 +95,7 @@ func (g *Gateway) serveReadyz(w http.ResponseWriter, r *http.Request) {
 func (s *Site) bannerInfo(r *http.Request, v *view, live *impersonation.Live, now time.Time) (*banner.Info, error) {
 	info := &banner.Info{
 		Origin: s.origin(r), ImpersonationID: live.ID,
-		Actor:           v.who.Actor.DisplayName(), ActorUsername: v.who.Actor.Username,
+		Actor: v.who.Actor.DisplayName(), ActorUsername: v.who.Actor.Username,
 		Target: v.who.User.DisplayName(), TargetUsername: v.who.User.Username,
 		Mode: live.Mode, Reason: live.Reason, Now: now, ExpiresAt: live.ExpiresAt,
 		Color: s.banner.Color, Position: s.banner.Position, Languages: r.Header.Get("Accept-Language"),
@@ -117,15 +117,24 @@ func (s *Site) serveNotice(ow *ownWriter, r *http.Request, next Next, sess *sess
 	n := impersonation.ParseNotice(notice)
 	nw := &noticeWriter{ownWriter: ow, info: &banner.Info{
 		Origin: s.origin(r), Notice: n.Cause, Target: n.Target, Now: now, Languages: r.Header.Get("Accept-Language"),
-	}, told: func() {
-		if _, err := sess.TakeNotice(r.Context()); err != nil {
-			s.Log.Warn("a notice will be shown again: that it was can't be kept", "error", err)
-		}
 	}}
+	defer func() {
+		if p := recover(); p != nil {
+			if nw.banner != nil {
+				nw.banner.Abort()
+			}
+			panic(p)
+		}
+	}()
 	err := next(nw, r)
 	if nw.banner != nil {
-		if cerr := nw.banner.Close(); cerr != nil && err == nil {
-			panic(http.ErrAbortHandler)
+		if cerr := nw.banner.Close(); cerr != nil {
+			panic(http.ErrAbortHandler) // the page is not whole
+		}
+		if nw.banner.Marked() {
+			if _, err := sess.TakeNotice(r.Context()); err != nil {
+				s.Log.Warn("a notice will be shown again: that it was can't be kept", "error", err)
+			}
 		}
 	}
 	if ow.record != nil {
@@ -139,17 +148,17 @@ type noticeWriter struct {
 	*ownWriter
 	info   *banner.Info
 	banner *banner.Writer
-	told   func()
 }
 
 func (w *noticeWriter) WriteHeader(status int) {
+	if w.banner != nil {
+		return
+	}
 	if w.status == 0 && status >= 200 {
 		if verdict, _ := banner.Decide(w.request, status, w.Header()); verdict == banner.Mark {
-			b, err := banner.Prepare(w.request, w.Header(), w.info, ownSink{w.ownWriter})
-			if err == nil {
-				w.banner = b
-				w.told()
-			}
+			w.look(status)
+			w.banner = banner.NewWriter(w.ownWriter, status, w.info, banner.Options{AllowUnmarked: true})
+			return
 		}
 	}
 	w.ownWriter.WriteHeader(status)
@@ -167,9 +176,7 @@ func (w *noticeWriter) Write(p []byte) (int, error) {
 
 func (w *noticeWriter) FlushError() error {
 	if w.banner != nil {
-		if err := w.banner.Flush(); err != nil {
-			return err
-		}
+		return w.banner.FlushError()
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
@@ -180,8 +187,3 @@ func withoutOurs(r *http.Request) *http.Request {
 	session.StripCookie(app.Header)
 	return app
 }
-
-// ownSink is the way from the notice to the browser.
-type ownSink struct{ w *ownWriter }
-
-func (s ownSink) Write(p []byte) (int, error) { return s.w.Write(p) }

@@ -76,8 +76,8 @@ func (w *markingWriter) WriteHeader(status int) {
 	if w.document {
 		switch verdict, why := banner.Decide(w.request, status, h); verdict {
 		case banner.Mark:
-			if err := w.mark(h); err != nil {
-				w.unmarkable(err.Error())
+			if w.mark(status) {
+				return // the banner sends the head, once it has seen the page's first bytes
 			}
 		case banner.Unmarkable:
 			w.unmarkable(why)
@@ -91,17 +91,29 @@ func (w *markingWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *markingWriter) mark(h http.Header) error {
+// mark puts the banner between the app's page and the browser.
+func (w *markingWriter) mark(status int) bool {
 	info, err := w.site.bannerInfo(w.request, w.view, w.live, w.now)
 	if err != nil {
-		return err
+		w.unmarkable(err.Error())
+		return false
 	}
-	w.banner, err = banner.Prepare(w.request, h, info, countingWriter{w})
-	if err != nil {
-		return err
-	}
+	w.banner = banner.NewWriter(bannerSink{w}, status, info, banner.Options{AllowUnmarked: w.site.banner.AllowUnmarked})
 	w.record.result.Banner = audit.BannerMarked
-	return nil
+	return true
+}
+
+// marked passes on an error of the banner's; a page that proved unmarkable before anything of it was sent is
+// answered with ours.
+func (w *markingWriter) marked(n int, err error) (int, error) {
+	var cannot *banner.UnmarkableError
+	if errors.As(err, &cannot) {
+		w.banner.Abort()
+		w.banner = nil
+		w.unmarkable(cannot.Reason)
+		return n, nil
+	}
+	return n, err
 }
 
 // unmarkable: no banner, no page; unless the operator chose otherwise.
@@ -160,7 +172,8 @@ func (w *markingWriter) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if w.banner != nil {
-		return w.banner.Write(p)
+		_, err := w.marked(w.banner.Write(p))
+		return len(p), err
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes.Add(int64(n))
@@ -176,9 +189,8 @@ func (w *markingWriter) FlushError() error {
 		return nil
 	}
 	if w.banner != nil {
-		if err := w.banner.Flush(); err != nil {
-			return err
-		}
+		_, err := w.marked(0, w.banner.FlushError())
+		return err
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
@@ -238,19 +250,48 @@ func (w *markingWriter) close() error {
 	if w.banner == nil || w.replaced {
 		return nil
 	}
-	err := w.banner.Close()
+	_, err := w.marked(0, w.banner.Close())
+	if w.banner != nil {
+		switch verdict, why := w.banner.Result(); verdict {
+		case banner.Mark:
+		case banner.Pass: // it was no page after all: the browser saves or shows it as something else
+			w.record.result.Banner = audit.BannerNone
+		case banner.Unmarkable:
+			w.site.Log.Info("a page can't carry the banner", "why", why, "path", w.request.URL.Path, "allowed", w.site.banner.AllowUnmarked)
+			if w.record.result.Banner = audit.BannerUnmarked; !w.site.banner.AllowUnmarked {
+				w.record.result.Banner = audit.BannerWithheld
+				w.record.outcome(w.status, audit.OutcomeWithheld)
+			}
+		}
+	}
 	w.record.result.ResponseBytes = w.bytes.Load()
 	return err
 }
 
-// countingWriter is the way from the banner to the browser.
-type countingWriter struct{ w *markingWriter }
+// abort lets go of a page that breaks off.
+func (w *markingWriter) abort() {
+	if w.banner != nil {
+		w.banner.Abort()
+	}
+}
 
-func (c countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.ResponseWriter.Write(p)
-	c.w.bytes.Add(int64(n))
+// bannerSink is the way from the banner to the browser.
+type bannerSink struct{ w *markingWriter }
+
+func (s bannerSink) Header() http.Header { return s.w.ResponseWriter.Header() }
+
+func (s bannerSink) WriteHeader(status int) {
+	s.w.release()
+	s.w.ResponseWriter.WriteHeader(status)
+}
+
+func (s bannerSink) Write(p []byte) (int, error) {
+	n, err := s.w.ResponseWriter.Write(p)
+	s.w.bytes.Add(int64(n))
 	return n, err
 }
+
+func (s bannerSink) Unwrap() http.ResponseWriter { return s.w.ResponseWriter }
 
 // countingConn counts a tunnel's bytes towards the browser.
 type countingConn struct {
@@ -285,16 +326,24 @@ type ownWriter struct {
 }
 
 func (w *ownWriter) WriteHeader(status int) {
-	if status >= 200 && w.status == 0 || status == http.StatusSwitchingProtocols {
-		w.status = status
-		w.browser.ownResponse(w.site, w.request, w.Header())
-		if w.record != nil {
-			if v := w.Header()["Content-Type"]; len(v) > 0 {
-				w.record.result.ContentType = v[0]
-			}
-		}
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.look(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// look takes note of the head, once.
+func (w *ownWriter) look(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	w.browser.ownResponse(w.site, w.request, w.Header())
+	if w.record != nil {
+		if v := w.Header()["Content-Type"]; len(v) > 0 {
+			w.record.result.ContentType = v[0]
+		}
+	}
 }
 
 func (w *ownWriter) Write(p []byte) (int, error) {

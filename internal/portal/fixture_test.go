@@ -179,7 +179,7 @@ func newRig(t testing.TB, users ...directory.User) *rig {
 	}
 	g.imp = impersonation.NewManager(impersonation.Options{Store: store, Clock: g.clock, Log: log, OnEnd: func(ctx context.Context, l *impersonation.Live, e *impersonation.Ended) {
 		if e.Unasked() {
-			_ = g.sessions.SetNotice(ctx, l.Session, "Your time as "+l.TargetName+" is over ("+e.Cause+").")
+			_ = g.sessions.SetNotice(ctx, l.Session, impersonation.Notice{Cause: e.Cause, Target: l.TargetName}.String())
 		}
 	}})
 	t.Cleanup(func() { _ = g.imp.Close(context.Background()) })

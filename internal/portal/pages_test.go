@@ -285,7 +285,7 @@ func TestEndedByTheClock(t *testing.T) {
 	// The portal tells it, once.
 	b.get("/.impersonate/?part=1").want(t, 200)
 	b.do("HEAD", "/.impersonate/", "", "Accept", "text/html").want(t, 200)
-	b.get("/.impersonate/").want(t, 200, "Your time as Sam Reed is over (expired).")
+	b.get("/.impersonate/").want(t, 200, "You are no longer using Sam Reed’s account: the time was up.")
 	if strings.Contains(b.get("/.impersonate/").body, "is over") {
 		t.Error("told twice")
 	}

@@ -67,7 +67,7 @@ func (p *portal) pageOf(r *http.Request, v *viewer, title string) page {
 			notice = v.session.Notice()
 		}
 		if notice != "" {
-			pg.Notices = append(pg.Notices, noticeView{Text: notice})
+			pg.Notices = append(pg.Notices, noticeView{Text: impersonation.ParseNotice(notice).Text()})
 		}
 	}
 	return pg
