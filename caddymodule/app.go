@@ -15,7 +15,7 @@ import (
 const appID = "impersonate"
 
 func init() {
-	caddy.RegisterModule(App{})
+	caddy.RegisterModule(new(App))
 }
 
 // App holds what all sites share: who logs in and where, who is known, who may become whom, what is recorded. Sites are
@@ -42,7 +42,7 @@ type App struct {
 }
 
 // CaddyModule implements [caddy.Module].
-func (App) CaddyModule() caddy.ModuleInfo {
+func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: appID, New: func() caddy.Module { return new(App) }}
 }
 

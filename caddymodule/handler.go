@@ -16,7 +16,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(new(Handler))
 }
 
 // Handler protects a site: it lets in those who are logged in, tells the app who they are, and lets those who may use
@@ -39,7 +39,7 @@ type Handler struct {
 }
 
 // CaddyModule implements [caddy.Module].
-func (Handler) CaddyModule() caddy.ModuleInfo {
+func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.impersonate", New: func() caddy.Module { return new(Handler) }}
 }
 
