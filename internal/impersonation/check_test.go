@@ -86,6 +86,26 @@ func TestInvariant4StillAllowed(t *testing.T) {
 func TestCheckSeesNewFacts(t *testing.T) {
 	w := newWorld(t)
 	s := w.login("sue")
+	w.newDirectory()
+	told := false
+	w.dir.OnChange(func([]directory.Change) { // before the manager is told
+		if told = true; w.of(s) != "" {
+			t.Error("decided on facts that are no more")
+		}
+	})
+	w.use()
+	l := w.start(s, "sam")
+	w.people.edit("sam", func(u *directory.User) { u.Active = false })
+	w.refresh()
+	w.mustEnd(l, impersonation.CauseTargetDeactivated)
+	if !told {
+		t.Error("not told")
+	}
+}
+
+func TestTarget(t *testing.T) {
+	w := newWorld(t)
+	s := w.login("sue")
 	l := w.start(s, "sam")
 	w.people.edit("sam", func(u *directory.User) { u.Name = "Samuel" })
 	w.refresh()

@@ -39,7 +39,7 @@ func (*people) Name() string { return "people" }
 func (p *people) Users(context.Context) ([]directory.User, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Collect(maps.Values(p.users)), nil
+	return slices.AppendSeq([]directory.User{}, maps.Values(p.users)), nil // nil would mean: as before
 }
 
 func (p *people) set(u directory.User) {
@@ -51,9 +51,10 @@ func (p *people) set(u directory.User) {
 func (p *people) edit(username string, f func(*directory.User)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	u := p.users[username]
-	f(&u)
-	p.users[username] = u
+	if u, ok := p.users[username]; ok {
+		f(&u)
+		p.users[username] = u
+	}
 }
 
 func (p *people) remove(username string) {

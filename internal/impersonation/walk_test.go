@@ -1,0 +1,625 @@
+package impersonation_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/session"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state/sqlite"
+)
+
+// TestWalk goes at random through starts, stops, requests, time, deactivations, changes of groups and names, reloads,
+// logouts and restarts, and after every step holds who each browser is to a model that knows none of the code here.
+// The model is exact: nobody may be in an account that is not allowed now, and nobody may be thrown out of one that is.
+// IMPERSONATION_SEED repeats a walk.
+func TestWalk(t *testing.T) {
+	seed := rand.Uint64()
+	if v := os.Getenv("IMPERSONATION_SEED"); v != "" {
+		var err error
+		if seed, err = strconv.ParseUint(v, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("memory", func(t *testing.T) {
+		newWalk(t, seed, &memory{live: map[string]state.Impersonation{}, sessions: map[state.Hash]state.Session{}}).run(120_000)
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() }) //nolint:errcheck // after the test
+		newWalk(t, seed, store).run(2_000)
+	})
+}
+
+// browser is one session, and what the model knows of it.
+type browser struct {
+	s *session.Session
+	// what it impersonates, if anything
+	id, target, targetID, mode string
+	started, expires, lastSeen time.Time
+	idle                       time.Duration
+	ended                      []string // ids
+}
+
+type walk struct {
+	t        *testing.T
+	r        *rand.Rand
+	step     int
+	did      string
+	store    state.Store
+	clock    *clock.Manual
+	m        *impersonation.Manager
+	people   *people
+	dir      *directory.Directory
+	rules    policy.Rules
+	journal  *journal
+	browsers []*browser
+	logins   uint64
+	causes   map[string]int
+	names    []string
+}
+
+var walkGroups = []string{"support", "field", "admins", "owners", "vip"}
+
+func newWalk(t *testing.T, seed uint64, store state.Store) *walk {
+	t.Logf("IMPERSONATION_SEED=%d", seed)
+	w := &walk{
+		t: t, r: rand.New(rand.NewPCG(seed, 1)), store: store, clock: clock.NewManual(noon), journal: &journal{}, causes: map[string]int{},
+		people: &people{users: map[string]directory.User{}}, names: []string{"amy", "sue", "stan", "sam", "fay", "vic", "olga", "nora"},
+	}
+	for i, n := range w.names {
+		w.people.set(user(fmt.Sprint("u", i), n, n, w.groups()...))
+	}
+	w.rules = w.newRules()
+	w.newDirectory()
+	w.open()
+	for range 6 {
+		w.browsers = append(w.browsers, w.login())
+	}
+	return w
+}
+
+func (w *walk) open() {
+	w.m = impersonation.NewManager(impersonation.Options{Store: w.store, Clock: w.clock})
+	w.use()
+}
+
+func (w *walk) close() {
+	if err := w.m.Close(w.t.Context()); err != nil {
+		w.fatal(err)
+	}
+}
+
+func (w *walk) newDirectory() {
+	w.dir = directory.New(directory.Options{Clock: w.clock, Sources: []directory.Source{w.people}})
+	w.refresh()
+}
+
+func (w *walk) refresh() {
+	if err := w.dir.Refresh(w.t.Context()); err != nil {
+		w.fatal(err)
+	}
+}
+
+func (w *walk) use() {
+	set, err := policy.Compile(w.rules)
+	if err != nil {
+		w.fatal(err)
+	}
+	if err := w.m.Use(w.t.Context(), impersonation.Rules{Policy: set, Directory: w.dir}, w.journal); err != nil {
+		w.fatal(err)
+	}
+}
+
+func (w *walk) fatal(args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("step %d, %s: %s", w.step, w.did, fmt.Sprint(args...))
+}
+
+func (w *walk) groups() []string {
+	g := []string{}
+	for _, name := range walkGroups {
+		often := 2
+		if name == "owners" || name == "vip" {
+			often = 6
+		}
+		if w.r.IntN(often) == 0 {
+			g = append(g, name)
+		}
+	}
+	return g
+}
+
+func (w *walk) newRules() policy.Rules {
+	r := policy.Rules{Roles: map[string]policy.Match{policy.RoleOwner: {Groups: []string{"owners"}}}, Protect: policy.Match{Groups: []string{"vip"}}}
+	if w.r.IntN(4) == 0 {
+		r.Protect.Users = []string{w.names[w.r.IntN(len(w.names))]}
+	}
+	modes := [][]string{nil, {policy.ModeFull, policy.ModeReadOnly}, {policy.ModeReadOnly}}
+	for i, p := range []policy.Policy{
+		{Actor: policy.Match{Groups: []string{"support"}}, Target: policy.Match{Groups: []string{"field"}}},
+		{Actor: policy.Match{Groups: []string{"admins", "owners"}}, Target: policy.Match{Groups: []string{"field", "support", "owners"}}},
+		{Actor: policy.Match{Users: []string{"nora"}}, Target: policy.Match{Users: []string{"sam", "fay"}}},
+	} {
+		if w.r.IntN(5) == 0 {
+			continue
+		}
+		p.Name = fmt.Sprint("p", i)
+		p.Modes = modes[w.r.IntN(len(modes))]
+		p.Duration = time.Duration(5+w.r.IntN(60)) * time.Minute
+		if w.r.IntN(2) == 0 {
+			p.Idle = time.Duration(1+w.r.IntN(5)) * time.Minute
+		}
+		r.Policies = append(r.Policies, p)
+	}
+	return r
+}
+
+func (w *walk) login() *browser {
+	w.logins++
+	var id state.Hash
+	binary.BigEndian.PutUint64(id[:], w.logins)
+	n := w.names[w.r.IntN(len(w.names))]
+	claims := identity.Identity{ID: "sub-" + n, Username: n, Groups: w.groups()}
+	if err := w.store.CreateSession(w.t.Context(), &state.Session{
+		ID: id, Issuer: "https://idp.example", Subject: n, UserID: claims.ID, Username: n, Groups: claims.Groups, CreatedAt: noon,
+	}); err != nil {
+		w.fatal(err)
+	}
+	return &browser{s: &session.Session{ID: id, Claims: claims}}
+}
+
+func (w *walk) run(steps int) {
+	for w.step = range steps {
+		b := w.browsers[w.r.IntN(len(w.browsers))]
+		name := w.names[w.r.IntN(len(w.names))]
+		switch n := w.r.IntN(100); {
+		case n < 25:
+			for range 4 { // those that can be are rarer
+				if w.allowed(b.s, name) == nil {
+					name = w.names[w.r.IntN(len(w.names))]
+				}
+			}
+			w.start(b, name)
+		case n < 30:
+			w.did = "stop"
+			if b.id != "" {
+				if err := w.m.End(w.t.Context(), b.id, impersonation.CauseStopped, b.s.Claims.Username); err != nil {
+					w.fatal(err)
+				}
+				w.over(b, impersonation.CauseStopped)
+			}
+		case n < 60:
+			w.did = "request"
+			if l := w.m.Of(w.t.Context(), b.s.ID); l != nil && w.m.Check(w.t.Context(), l, w.clock.Now()) == nil {
+				l.Touch(w.clock.Now())
+				b.lastSeen = w.clock.Now()
+			}
+		case n < 75:
+			d := time.Duration(w.r.IntN(200)) * time.Second
+			w.did = "advance " + d.String()
+			w.clock.Advance(d)
+		case n < 77:
+			w.did = "(de)activate " + name
+			w.people.edit(name, func(u *directory.User) { u.Active = !u.Active })
+			w.refresh()
+		case n < 86:
+			w.did = "activate " + name
+			w.people.edit(name, func(u *directory.User) { u.Active = true })
+			w.refresh()
+		case n < 90:
+			w.did = "groups of " + name
+			w.people.edit(name, func(u *directory.User) { u.Groups = w.groups() })
+			w.refresh()
+		case n < 92:
+			w.did = "remove or add " + name
+			if w.user(name) != nil && w.r.IntN(3) == 0 {
+				w.people.remove(name)
+			} else if w.user(name) == nil {
+				w.people.set(user(fmt.Sprint("u", w.step), name, name, w.groups()...))
+			}
+			w.refresh()
+		case n < 93:
+			w.did = "another account called " + name
+			if w.user(name) != nil {
+				w.people.edit(name, func(u *directory.User) { u.ID = fmt.Sprint("v", w.step) })
+			}
+			w.refresh()
+		case n < 96:
+			w.did = "reload"
+			w.rules = w.newRules()
+			if w.r.IntN(2) == 0 {
+				w.newDirectory()
+			}
+			w.use()
+		case n < 98:
+			w.did = "logout"
+			if err := w.m.EndSession(w.t.Context(), b.s.ID, impersonation.CauseLogout, ""); err != nil {
+				w.fatal(err)
+			}
+			w.over(b, impersonation.CauseLogout)
+			if err := w.store.DeleteSession(w.t.Context(), b.s.ID); err != nil {
+				w.fatal(err)
+			}
+			ended := b.ended
+			*b = *w.login()
+			b.ended = ended
+		case n < 99:
+			w.did = "revoke " + name
+			w.m.EndAllFor(w.t.Context(), name, impersonation.CauseRevoked, "olga")
+			for _, b := range w.browsers {
+				if b.target == name || b.s.Claims.Username == name {
+					w.over(b, impersonation.CauseRevoked)
+				}
+			}
+		case w.r.IntN(20) == 0:
+			w.did = "restart"
+			w.close()
+			if w.r.IntN(2) == 0 {
+				w.clock.Advance(time.Duration(w.r.IntN(20)) * time.Minute)
+			}
+			w.open()
+		}
+		w.compare()
+		if w.step%500 == 0 {
+			w.settle()
+		}
+	}
+	w.settle()
+	w.t.Logf("ended: %v, live: %d", w.causes, w.m.Stats().Live)
+	for _, cause := range []string{
+		impersonation.CauseStopped, impersonation.CauseExpired, impersonation.CauseIdle, impersonation.CauseRevoked, impersonation.CauseTargetDeactivated,
+		impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged, impersonation.CauseLogout,
+	} {
+		if w.causes[cause] < steps/2000 {
+			w.t.Errorf("the walk saw %s only %d times", cause, w.causes[cause])
+		}
+	}
+	w.close()
+}
+
+func (w *walk) user(name string) *directory.User {
+	w.people.mu.Lock()
+	defer w.people.mu.Unlock()
+	if u, ok := w.people.users[name]; ok {
+		return &u
+	}
+	return nil
+}
+
+func (w *walk) start(b *browser, name string) {
+	req := impersonation.StartRequest{Session: b.s, Target: name, ClientIP: netip.IPv6Loopback(), Mode: []string{"", "", policy.ModeFull, policy.ModeReadOnly}[w.r.IntN(4)]}
+	if w.r.IntN(2) == 0 {
+		req.Duration = time.Duration(1+w.r.IntN(40)) * time.Minute
+	}
+	w.did = fmt.Sprintf("%s starts as %s, %s, %s", b.s.Claims.Username, name, req.Mode, req.Duration)
+	w.compare() // so that what is over by now does not nest
+	l, err := w.m.Start(w.t.Context(), req)
+	p := w.allowed(b.s, name)
+	ok := p != nil && b.id == "" && (req.Mode == "" || offers(p, req.Mode)) && req.Duration <= p.Duration
+	if ok != (err == nil) {
+		w.fatal("the model says ", ok, ", the start says ", err)
+	}
+	if !ok {
+		if r := policy.AsRefusal(err); r == nil {
+			w.fatal(err)
+		}
+		return
+	}
+	now := w.clock.Now()
+	b.id, b.target, b.targetID, b.mode, b.started, b.lastSeen, b.idle = l.ID, name, w.user(name).ID, l.Mode, now, now, p.Idle
+	b.expires = now.Add(p.Duration)
+	if req.Duration > 0 {
+		b.expires = now.Add(req.Duration)
+	}
+}
+
+func offers(p *policy.Policy, mode string) bool {
+	return slices.Contains(p.Modes, mode) || len(p.Modes) == 0 && mode == policy.ModeFull
+}
+
+// allowed is the policy by which a session's person may be somebody now; nil: none.
+func (w *walk) allowed(s *session.Session, name string) *policy.Policy {
+	actor, target := w.user(s.Claims.Username), w.user(name)
+	groups := s.Claims.Groups
+	if actor != nil {
+		groups = actor.Groups
+	}
+	in := func(groups []string, name string, m policy.Match) bool {
+		return slices.Contains(m.Users, name) || slices.ContainsFunc(m.Groups, func(g string) bool { return slices.Contains(groups, g) })
+	}
+	switch {
+	case actor != nil && !actor.Active, target == nil, !target.Active, name == s.Claims.Username:
+		return nil
+	case in(target.Groups, name, w.rules.Protect):
+		return nil
+	case slices.Contains(target.Groups, "owners") && !slices.Contains(groups, "owners"):
+		return nil
+	}
+	for i, p := range w.rules.Policies {
+		if in(groups, s.Claims.Username, p.Actor) && in(target.Groups, name, p.Target) {
+			return &w.rules.Policies[i]
+		}
+	}
+	return nil
+}
+
+func (w *walk) over(b *browser, cause string) {
+	if b.id == "" {
+		return
+	}
+	w.causes[cause]++
+	b.ended = append(b.ended, b.id)
+	b.id, b.target = "", ""
+}
+
+// compare lets the model catch up with time and facts, and holds every browser to it.
+func (w *walk) compare() {
+	w.t.Helper()
+	now := w.clock.Now()
+	for _, b := range w.browsers {
+		if b.id == "" {
+			continue
+		}
+		p := w.allowed(b.s, b.target)
+		switch {
+		case b.idle > 0 && now.Sub(b.lastSeen) >= b.idle && b.lastSeen.Add(b.idle).Before(b.expires):
+			w.over(b, impersonation.CauseIdle)
+		case !now.Before(b.expires):
+			w.over(b, impersonation.CauseExpired)
+		case p == nil && w.user(b.s.Claims.Username) != nil && !w.user(b.s.Claims.Username).Active:
+			w.over(b, impersonation.CauseActorDeactivated)
+		case p == nil && w.user(b.target) != nil && w.user(b.target).ID == b.targetID && !w.user(b.target).Active:
+			w.over(b, impersonation.CauseTargetDeactivated)
+		case p == nil, w.user(b.target).ID != b.targetID, !offers(p, b.mode), now.Sub(b.started) >= p.Duration:
+			w.over(b, impersonation.CausePolicyChanged)
+		default:
+			if e := b.started.Add(p.Duration); e.Before(b.expires) {
+				b.expires = e
+			}
+			if p.Idle > 0 && (b.idle == 0 || p.Idle < b.idle) {
+				if b.idle = p.Idle; now.Sub(b.lastSeen) >= b.idle { // unused for longer already
+					w.over(b, impersonation.CauseIdle)
+				}
+			}
+		}
+	}
+	for _, b := range w.browsers {
+		got, id := "", ""
+		if l := w.m.Of(w.t.Context(), b.s.ID); l != nil && w.m.Check(w.t.Context(), l, now) == nil {
+			got, id = l.TargetUsername, l.ID
+		}
+		if got != b.target || id != b.id {
+			w.fatal(b.s.Claims.Username, " is ", strconv.Quote(got), ", the model says ", strconv.Quote(b.target))
+		}
+	}
+}
+
+// settle holds store and journal to the model: each start has one end, unless it is live.
+func (w *walk) settle() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	if err := w.m.Flush(ctx); err != nil {
+		w.fatal(err)
+	}
+	started, ended := map[string]int{}, map[string]string{}
+	for _, e := range w.journal.of(audit.EventImpersonationStarted, "") {
+		started[e.ImpersonationID]++
+	}
+	for _, e := range w.journal.of(audit.EventImpersonationEnded, "") {
+		if ended[e.ImpersonationID] != "" {
+			w.fatal("two ends of ", e.ImpersonationID)
+		}
+		ended[e.ImpersonationID], _, _ = strings.Cut(strings.TrimPrefix(e.Detail, "cause="), " ")
+	}
+	live, causes := map[string]bool{}, map[string]int{}
+	for _, b := range w.browsers {
+		if b.id != "" {
+			live[b.id] = true
+		}
+	}
+	for id, n := range started {
+		if n != 1 || live[id] == (ended[id] != "") {
+			w.fatal(id, " started ", n, " times, live: ", live[id], ", ended: ", ended[id])
+		}
+		if ended[id] != "" {
+			causes[ended[id]]++
+		}
+	}
+	if !maps.Equal(causes, w.causes) {
+		w.fatal("ended on record: ", causes, ", in the model: ", w.causes)
+	}
+	rows, err := w.store.LiveImpersonations(w.t.Context())
+	if err != nil || len(rows) != len(live) {
+		w.fatal(len(rows), " live in the store, ", len(live), " in the model: ", err)
+	}
+	if over, err := w.store.UnrecordedEnds(w.t.Context()); err != nil || len(over) > 0 {
+		w.fatal(len(over), " unrecorded: ", err)
+	}
+}
+
+// memory is as much of a store as an impersonation needs, at the speed of a map.
+type memory struct {
+	state.Store // nil: what is not here is not called
+	mu          sync.Mutex
+	live        map[string]state.Impersonation // and ended, but unrecorded
+	sessions    map[state.Hash]state.Session
+}
+
+func (m *memory) CreateSession(_ context.Context, s *state.Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions[s.ID] = *s
+	return nil
+}
+
+func (m *memory) DeleteSession(_ context.Context, id state.Hash) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, id)
+	return nil
+}
+
+func (m *memory) Session(_ context.Context, id state.Hash) (*state.Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.sessions[id]
+	if !ok {
+		return nil, state.ErrNotFound
+	}
+	return &s, nil
+}
+
+func (m *memory) CreateImpersonation(_ context.Context, i *state.Impersonation) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.sessions[i.Session]; !ok {
+		return state.ErrNotFound
+	}
+	for _, other := range m.live {
+		if other.Session == i.Session && other.Live() {
+			return state.ErrConflict
+		}
+	}
+	m.live[i.ID] = *i
+	return nil
+}
+
+func (m *memory) UpdateImpersonation(_ context.Context, id string, f func(*state.Impersonation) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i, ok := m.live[id]
+	if !ok {
+		return state.ErrNotFound
+	}
+	if err := f(&i); err != nil {
+		return err
+	}
+	if m.live[id] = i; !i.Live() && i.EndRecorded {
+		delete(m.live, id)
+	}
+	return nil
+}
+
+func (m *memory) LiveImpersonations(context.Context) ([]*state.Impersonation, error) {
+	return m.which(func(i *state.Impersonation) bool { return i.Live() }), nil
+}
+
+func (m *memory) UnrecordedEnds(context.Context) ([]*state.Impersonation, error) {
+	return m.which(func(i *state.Impersonation) bool { return !i.Live() && !i.EndRecorded }), nil
+}
+
+func (m *memory) which(f func(*state.Impersonation) bool) []*state.Impersonation {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*state.Impersonation
+	for _, i := range m.live {
+		if f(&i) {
+			out = append(out, &i)
+		}
+	}
+	return out
+}
+
+// TestCrowd: 200 impersonations start, work and end at once, while facts and rules change. For the race detector, and
+// for deadlocks; that everything ends exactly once is checked too.
+func TestCrowd(t *testing.T) {
+	w := newWorld(t)
+	w.Manager = impersonation.NewManager(impersonation.Options{Store: w.disk})
+	t.Cleanup(func() { must(t, w.Close(context.Background())) })
+	w.use()
+	w.SetWriteTimeout(time.Minute)    // the race detector makes SQLite slow
+	changes := make(chan struct{}, 1) // the crowd paces them
+	var changing, crowd sync.WaitGroup
+	changing.Go(func() {
+		i := 0
+		for range changes {
+			i++
+			switch i % 4 {
+			case 0:
+				w.people.edit("fay", func(u *directory.User) { u.Active = !u.Active })
+				must(t, w.dir.Refresh(context.Background()))
+			case 1:
+				w.EndAllFor(context.Background(), "sue", impersonation.CauseRevoked, "olga")
+			case 2:
+				set, err := policy.Compile(rules)
+				must(t, err)
+				must(t, w.Use(context.Background(), impersonation.Rules{Policy: set, Directory: w.dir}, w.journal))
+			case 3:
+				w.Stats()
+				_, err := w.List(context.Background(), "", "active", time.Time{}, 100)
+				must(t, err)
+			}
+		}
+	})
+	for i := range 200 {
+		crowd.Go(func() {
+			s := w.login([]string{"amy", "sue", "stan"}[i%3])
+			for n := range 3 {
+				l, err := w.Start(context.Background(), request(s, []string{"sam", "fay"}[n%2]))
+				if err != nil {
+					var e *impersonation.Ended
+					if policy.AsRefusal(err) == nil && !errors.As(err, &e) {
+						t.Error(err)
+					}
+					continue
+				}
+				for range 20 {
+					if l := w.Of(context.Background(), s.ID); l != nil && w.Check(context.Background(), l, time.Now()) == nil && l.Enter() {
+						l.Touch(time.Now())
+						l.Leave()
+					}
+				}
+				select {
+				case changes <- struct{}{}:
+				default:
+				}
+				must(t, w.End(context.Background(), l.ID, impersonation.CauseStopped, "x"))
+				if w.Of(context.Background(), s.ID) != nil {
+					t.Error("live after its end")
+				}
+			}
+		})
+	}
+	crowd.Wait()
+	close(changes)
+	changing.Wait()
+	w.flush()
+	started, ended := w.journal.of(audit.EventImpersonationStarted, ""), w.journal.of(audit.EventImpersonationEnded, "")
+	if len(started) < 200 || len(started) != len(ended) {
+		t.Errorf("%d starts, %d ends", len(started), len(ended))
+	}
+	once := map[string]bool{}
+	for _, e := range ended {
+		if once[e.ImpersonationID] {
+			t.Errorf("%s ended twice", e.ImpersonationID)
+		}
+		once[e.ImpersonationID] = true
+	}
+	if rows, err := w.disk.LiveImpersonations(t.Context()); err != nil || len(rows) > 0 {
+		t.Errorf("%d live in the store, %v", len(rows), err)
+	}
+}
