@@ -1,0 +1,186 @@
+package caddymodule
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// TestReloadKeepsSessions: after a reload people are still logged in, and impersonations go on, as long as the new
+// configuration allows them.
+func TestReloadKeepsSessions(t *testing.T) {
+	w := newWorld(t)
+	w.mustLoad()
+	alice := w.login("alice")
+	if got := w.sees(alice); got != "user=alice by=" {
+		t.Fatalf("logged in: %q", got)
+	}
+	w.impersonate(alice, "sam")
+	const impersonating = "user=sam by=alice"
+	if got := w.sees(alice); got != impersonating {
+		t.Fatalf("impersonating: %q", got)
+	}
+
+	for i := range 3 {
+		w.mustLoad()
+		if got := w.sees(alice); got != impersonating {
+			t.Fatalf("after reload %d: %q", i+1, got)
+		}
+	}
+
+	// Another journal: what is recorded goes there, everything else goes on.
+	w.journal = "another"
+	w.mustLoad()
+	if got := w.sees(alice); got != impersonating {
+		t.Fatalf("after a reload with another journal: %q", got)
+	}
+	if n, ok := trails.References(filepath.Join(w.dir, "journal")); ok {
+		t.Errorf("the old journal is still open, %d times", n)
+	}
+
+	// A configuration that is refused changes nothing.
+	w.journal = "users.yaml" // a file
+	err := w.load()
+	if err == nil || !strings.Contains(err.Error(), "opening the audit journal") {
+		t.Fatalf("a journal that is a file: %v", err)
+	}
+	w.journal = "another"
+	if got := w.sees(alice); got != impersonating {
+		t.Fatalf("after a reload that was refused: %q", got)
+	}
+	w.write("users.yaml", "users: [")
+	err = w.load()
+	if err == nil || !strings.Contains(err.Error(), "users.yaml") {
+		t.Fatalf("a directory that can't be read: %v", err)
+	}
+	if got := w.sees(alice); got != impersonating {
+		t.Fatalf("after a reload with a broken directory: %q", got)
+	}
+	w.write("users.yaml", usersYAML)
+
+	// The whole server again: state is on disk.
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.mustLoad()
+	if got := w.sees(alice); got != impersonating {
+		t.Fatalf("after a restart: %q", got)
+	}
+
+	// The new policy does not name sam: the impersonation ends now, not at its timeout.
+	w.policy = "mode read_only"
+	w.write("users.yaml", strings.Replace(usersYAML, "[fieldworkers]", "[office]", 1))
+	w.mustLoad()
+	if got := w.sees(alice); got != "user=alice by=" {
+		t.Fatalf("after a reload that does not allow it: %q", got)
+	}
+}
+
+// TestReloadKeepsRequests: a request that is under way at a reload, or when the app is removed, ends by itself, and what it
+// works with is closed after it.
+func TestReloadKeepsRequests(t *testing.T) {
+	w := newWorld(t)
+	w.mustLoad()
+	alice := w.login("alice")
+	w.impersonate(alice, "sam")
+
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url("/slow"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range alice.Jar.Cookies(req.URL) {
+		req.AddCookie(c)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatal(res.Status)
+	}
+
+	// Without the app: nothing needs its parts any more but this request.
+	if err := caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true); err != nil {
+		t.Fatal(err)
+	}
+	state := "sqlite " + filepath.Join(w.dir, "state.db")
+	if _, open := nodes.References(state); !open {
+		t.Error("the state was closed under a request")
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := bufio.NewReader(res.Body).ReadByte()
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		t.Fatalf("the request was cut: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	res.Body.Close()
+	<-read
+	w.eventually("closing the state", func() bool {
+		_, open := nodes.References(state)
+		_, recording := trails.References(filepath.Join(w.dir, "journal"))
+		return !open && !recording
+	})
+}
+
+// TestStartWithoutProvider: a provider that is down is no reason not to start; its page says so, and it recovers by itself.
+func TestStartWithoutProvider(t *testing.T) {
+	w := newWorld(t)
+	w.provider.Stop()
+	w.mustLoad()
+	res, err := http.Get(w.url("/.impersonate/login"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable && res.StatusCode != http.StatusBadGateway {
+		t.Errorf("logging in without a provider: %s", res.Status)
+	}
+	w.provider.Start()
+	w.login("alice")
+}
+
+// TestStartWithoutDirectory: a file of users that is missing at the first start is reported, by /readyz too, and read once
+// it is there.
+func TestStartWithoutDirectory(t *testing.T) {
+	w := newWorld(t)
+	if err := os.Remove(filepath.Join(w.dir, "users.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	w.mustLoad()
+	ready := func() int {
+		res, err := http.Get(w.url("/.impersonate/readyz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	if got := ready(); got != http.StatusServiceUnavailable {
+		t.Errorf("readyz without the file: %d", got)
+	}
+	w.write("users.yaml", usersYAML)
+	w.eventually("readyz with the file", func() bool { return ready() == http.StatusOK })
+}
+
+// TestFailedStartLeavesNothing: when the server can't start for another reason, what was opened is closed.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	taken, _ := listener(t)
+	w.addr = taken
+	if err := w.load(); err == nil {
+		t.Fatal("two servers on one port")
+	}
+	nodes.Range(func(key, _ any) bool { t.Errorf("the state %v was left open", key); return true })
+	trails.Range(func(key, _ any) bool { t.Errorf("the journal %v was left open", key); return true })
+}

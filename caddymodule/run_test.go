@@ -1,0 +1,241 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
+)
+
+func init() {
+	caddy.RegisterModule(new(testClock))
+}
+
+// testClock is a guest of impersonate.clocks, as a test binary has one.
+type testClock struct{}
+
+var theClock struct {
+	sync.Mutex
+	*clock.Manual
+}
+
+func (*testClock) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "impersonate.clocks.manual", New: func() caddy.Module { return new(testClock) }}
+}
+
+func (*testClock) Clock() Clock {
+	theClock.Lock()
+	defer theClock.Unlock()
+	return theClock.Manual
+}
+
+// world is a running server between a real provider and an app that tells what it was sent.
+type world struct {
+	t        *testing.T
+	dir      string
+	addr     string
+	provider *idptest.Provider
+	app      *httptest.Server
+	clock    *clock.Manual
+	journal  string
+	policy   string // lines in the policy
+	extra    string // further global options
+	manual   bool   // the clock stands still
+}
+
+const usersYAML = `users:
+  - {id: u1, username: owner, name: Olivia Hart, groups: [account-owners]}
+  - {id: u2, username: alice, name: Alice Ng, groups: [support]}
+  - {id: u3, username: sam, name: Sam Reed, groups: [fieldworkers]}
+`
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), journal: "journal"}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addr = l.Addr().String()
+	l.Close()
+	w.provider = idptest.StartOP(t, idptest.Config{
+		Clients: []idptest.Client{{ID: "gateway", Secret: "reload-test-secret", RedirectURIs: []string{w.url("/.impersonate/callback")}}},
+		Users:   map[string]idptest.User{"alice": {Claims: map[string]any{"name": "Alice Ng"}}, "sam": {}},
+	})
+	w.app = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			rw.WriteHeader(http.StatusOK)
+			http.NewResponseController(rw).Flush()
+			<-r.Context().Done()
+			return
+		}
+		rw.Header().Set("Content-Type", "text/plain")
+		fmt.Fprintf(rw, "user=%s by=%s", r.Header.Get("Remote-User"), r.Header.Get("X-Impersonated-By"))
+	}))
+	t.Cleanup(w.app.Close)
+	w.write("users.yaml", usersYAML)
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+		nodes.Range(func(key, _ any) bool { t.Errorf("the state %v was left open", key); return true })
+		trails.Range(func(key, _ any) bool { t.Errorf("the journal %v was left open", key); return true })
+	})
+	return w
+}
+
+func (w *world) url(path string) string { return "http://" + w.addr + path }
+
+func (w *world) write(name, content string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(content), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) caddyfile() string {
+	return `{
+	admin off
+	auto_https off
+	persist_config off
+	skip_install_trust
+	impersonate {
+		state sqlite ` + w.dir + `/state.db
+		oidc {
+			issuer ` + w.provider.Issuer + `
+			client_id gateway
+			client_secret reload-test-secret
+			scopes openid profile email groups
+		}
+		directory file ` + w.dir + `/users.yaml
+		directory seen
+		role owner group account-owners
+		policy support {
+			actor group support
+			target group fieldworkers
+			` + w.policy + `
+		}
+		audit {
+			journal ` + w.dir + "/" + w.journal + `
+			sqlite ` + w.dir + `/audit.db
+		}
+		` + w.extra + `
+	}
+}
+http://` + w.addr + ` {
+	impersonate
+	reverse_proxy ` + strings.TrimPrefix(w.app.URL, "http://") + `
+}
+`
+}
+
+// load does what starting the server, or a reload, does.
+func (w *world) load() error {
+	w.t.Helper()
+	raw := adapt(w.t, w.caddyfile())
+	if !strings.HasPrefix(raw, "{") {
+		w.t.Fatal(raw)
+	}
+	if w.manual {
+		var cfg map[string]any
+		if err := json.Unmarshal([]byte(raw), &cfg); err != nil {
+			w.t.Fatal(err)
+		}
+		cfg["apps"].(map[string]any)["impersonate"].(map[string]any)["clock"] = map[string]string{"source": "manual"}
+		b, err := json.Marshal(cfg)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		raw = string(b)
+	}
+	return caddy.Load([]byte(raw), true)
+}
+
+func (w *world) mustLoad() {
+	w.t.Helper()
+	if err := w.load(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// login logs somebody in; the provider is found in the background, so the first try may be too early.
+func (w *world) login(username string) *idptest.LoginClient {
+	w.t.Helper()
+	c := idptest.NewLoginClient(w.t, username)
+	w.eventually("a login of "+username, func() bool {
+		page := c.Login(w.url("/"))
+		return page.Status == http.StatusOK && strings.Contains(page.Body, "user="+username)
+	})
+	return c
+}
+
+// impersonate starts one by the API.
+func (w *world) impersonate(c *idptest.LoginClient, target string) {
+	w.t.Helper()
+	page := api(w.t, c, http.MethodPost, w.url("/.impersonate/api/v1/impersonations"), map[string]any{"target": target})
+	if page.StatusCode != http.StatusCreated {
+		w.t.Fatalf("impersonating %s: %d", target, page.StatusCode)
+	}
+}
+
+// sees is what the app is told when the person asks for a page.
+func (w *world) sees(c *idptest.LoginClient) string {
+	w.t.Helper()
+	page := c.Get(w.url("/page"))
+	if page.Status != http.StatusOK {
+		return fmt.Sprintf("%d %s", page.Status, page.Header.Get("Location"))
+	}
+	return page.Body
+}
+
+func (w *world) eventually(what string, f func() bool) {
+	w.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for !f() {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-deadline:
+			w.t.Fatalf("%s did not happen", what)
+		}
+	}
+}
+
+func api(t *testing.T, c *idptest.LoginClient, method, address string, body any) *http.Response {
+	t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Origin", u.Scheme+"://"+u.Host)
+	for _, cookie := range c.Jar.Cookies(u) {
+		req.AddCookie(cookie)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res
+}
