@@ -3,7 +3,6 @@ package impersonation_test
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -458,168 +456,5 @@ func (w *walk) settle() {
 	}
 	if over, err := w.store.UnrecordedEnds(w.t.Context()); err != nil || len(over) > 0 {
 		w.fatal(len(over), " unrecorded: ", err)
-	}
-}
-
-// memory is as much of a store as an impersonation needs, at the speed of a map.
-type memory struct {
-	state.Store // nil: what is not here is not called
-	mu          sync.Mutex
-	live        map[string]state.Impersonation // and ended, but unrecorded
-	sessions    map[state.Hash]state.Session
-}
-
-func (m *memory) CreateSession(_ context.Context, s *state.Session) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sessions[s.ID] = *s
-	return nil
-}
-
-func (m *memory) DeleteSession(_ context.Context, id state.Hash) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.sessions, id)
-	return nil
-}
-
-func (m *memory) Session(_ context.Context, id state.Hash) (*state.Session, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, ok := m.sessions[id]
-	if !ok {
-		return nil, state.ErrNotFound
-	}
-	return &s, nil
-}
-
-func (m *memory) CreateImpersonation(_ context.Context, i *state.Impersonation) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, ok := m.sessions[i.Session]; !ok {
-		return state.ErrNotFound
-	}
-	for _, other := range m.live {
-		if other.Session == i.Session && other.Live() {
-			return state.ErrConflict
-		}
-	}
-	m.live[i.ID] = *i
-	return nil
-}
-
-func (m *memory) UpdateImpersonation(_ context.Context, id string, f func(*state.Impersonation) error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	i, ok := m.live[id]
-	if !ok {
-		return state.ErrNotFound
-	}
-	if err := f(&i); err != nil {
-		return err
-	}
-	if m.live[id] = i; !i.Live() && i.EndRecorded {
-		delete(m.live, id)
-	}
-	return nil
-}
-
-func (m *memory) LiveImpersonations(context.Context) ([]*state.Impersonation, error) {
-	return m.which(func(i *state.Impersonation) bool { return i.Live() }), nil
-}
-
-func (m *memory) UnrecordedEnds(context.Context) ([]*state.Impersonation, error) {
-	return m.which(func(i *state.Impersonation) bool { return !i.Live() && !i.EndRecorded }), nil
-}
-
-func (m *memory) which(f func(*state.Impersonation) bool) []*state.Impersonation {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []*state.Impersonation
-	for _, i := range m.live {
-		if f(&i) {
-			out = append(out, &i)
-		}
-	}
-	return out
-}
-
-// TestCrowd: 200 impersonations start, work and end at once, while facts and rules change. For the race detector, and
-// for deadlocks; that everything ends exactly once is checked too.
-func TestCrowd(t *testing.T) {
-	w := newWorld(t)
-	w.Manager = impersonation.NewManager(impersonation.Options{Store: w.disk})
-	t.Cleanup(func() { must(t, w.Close(context.Background())) })
-	w.use()
-	w.SetWriteTimeout(time.Minute)    // the race detector makes SQLite slow
-	changes := make(chan struct{}, 1) // the crowd paces them
-	var changing, crowd sync.WaitGroup
-	changing.Go(func() {
-		i := 0
-		for range changes {
-			i++
-			switch i % 4 {
-			case 0:
-				w.people.edit("fay", func(u *directory.User) { u.Active = !u.Active })
-				must(t, w.dir.Refresh(context.Background()))
-			case 1:
-				w.EndAllFor(context.Background(), "sue", impersonation.CauseRevoked, "olga")
-			case 2:
-				set, err := policy.Compile(rules)
-				must(t, err)
-				must(t, w.Use(context.Background(), impersonation.Rules{Policy: set, Directory: w.dir}, w.journal))
-			case 3:
-				w.Stats()
-				_, err := w.List(context.Background(), "", "active", time.Time{}, 100)
-				must(t, err)
-			}
-		}
-	})
-	for i := range 200 {
-		crowd.Go(func() {
-			s := w.login([]string{"amy", "sue", "stan"}[i%3])
-			for n := range 3 {
-				l, err := w.Start(context.Background(), request(s, []string{"sam", "fay"}[n%2]))
-				if err != nil {
-					var e *impersonation.Ended
-					if policy.AsRefusal(err) == nil && !errors.As(err, &e) {
-						t.Error(err)
-					}
-					continue
-				}
-				for range 20 {
-					if l := w.Of(context.Background(), s.ID); l != nil && w.Check(context.Background(), l, time.Now()) == nil && l.Enter() {
-						l.Touch(time.Now())
-						l.Leave()
-					}
-				}
-				select {
-				case changes <- struct{}{}:
-				default:
-				}
-				must(t, w.End(context.Background(), l.ID, impersonation.CauseStopped, "x"))
-				if w.Of(context.Background(), s.ID) != nil {
-					t.Error("live after its end")
-				}
-			}
-		})
-	}
-	crowd.Wait()
-	close(changes)
-	changing.Wait()
-	w.flush()
-	started, ended := w.journal.of(audit.EventImpersonationStarted, ""), w.journal.of(audit.EventImpersonationEnded, "")
-	if len(started) < 200 || len(started) != len(ended) {
-		t.Errorf("%d starts, %d ends", len(started), len(ended))
-	}
-	once := map[string]bool{}
-	for _, e := range ended {
-		if once[e.ImpersonationID] {
-			t.Errorf("%s ended twice", e.ImpersonationID)
-		}
-		once[e.ImpersonationID] = true
-	}
-	if rows, err := w.disk.LiveImpersonations(t.Context()); err != nil || len(rows) > 0 {
-		t.Errorf("%d live in the store, %v", len(rows), err)
 	}
 }

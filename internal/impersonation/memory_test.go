@@ -1,0 +1,91 @@
+package impersonation_test
+
+import (
+	"context"
+	"sync"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+)
+
+// memory is as much of a store as an impersonation needs, at the speed of a map.
+type memory struct {
+	state.Store // nil: what is not here is not called
+	mu          sync.Mutex
+	live        map[string]state.Impersonation // and ended, but unrecorded
+	sessions    map[state.Hash]state.Session
+}
+
+func (m *memory) CreateSession(_ context.Context, s *state.Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions[s.ID] = *s
+	return nil
+}
+
+func (m *memory) DeleteSession(_ context.Context, id state.Hash) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, id)
+	return nil
+}
+
+func (m *memory) Session(_ context.Context, id state.Hash) (*state.Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.sessions[id]
+	if !ok {
+		return nil, state.ErrNotFound
+	}
+	return &s, nil
+}
+
+func (m *memory) CreateImpersonation(_ context.Context, i *state.Impersonation) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.sessions[i.Session]; !ok {
+		return state.ErrNotFound
+	}
+	for _, other := range m.live {
+		if other.Session == i.Session && other.Live() {
+			return state.ErrConflict
+		}
+	}
+	m.live[i.ID] = *i
+	return nil
+}
+
+func (m *memory) UpdateImpersonation(_ context.Context, id string, f func(*state.Impersonation) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i, ok := m.live[id]
+	if !ok {
+		return state.ErrNotFound
+	}
+	if err := f(&i); err != nil {
+		return err
+	}
+	if m.live[id] = i; !i.Live() && i.EndRecorded {
+		delete(m.live, id)
+	}
+	return nil
+}
+
+func (m *memory) LiveImpersonations(context.Context) ([]*state.Impersonation, error) {
+	return m.which(func(i *state.Impersonation) bool { return i.Live() }), nil
+}
+
+func (m *memory) UnrecordedEnds(context.Context) ([]*state.Impersonation, error) {
+	return m.which(func(i *state.Impersonation) bool { return !i.Live() && !i.EndRecorded }), nil
+}
+
+func (m *memory) which(f func(*state.Impersonation) bool) []*state.Impersonation {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*state.Impersonation
+	for _, i := range m.live {
+		if f(&i) {
+			out = append(out, &i)
+		}
+	}
+	return out
+}
