@@ -79,11 +79,12 @@ type engineConn struct {
 	conn   unsafe.Pointer // chdb_connection
 }
 
-// connect opens a connection. The first of the process starts the engine on dir; later ones must name the same.
-func connect(dir string) (*engineConn, error) {
-	args := []string{"clickhouse"}
-	if dir != "" {
-		args = append(args, "--path="+dir)
+// connect opens a connection. The first of the process starts the engine on dir, with the configuration file config
+// if one is named; later ones must name the same.
+func connect(dir, config string) (*engineConn, error) {
+	args := []string{"clickhouse", "--path=" + dir}
+	if config != "" {
+		args = append(args, "--config-file="+config)
 	}
 	argv := make([]*byte, len(args)+1)
 	for i, a := range args {

@@ -30,6 +30,7 @@ func main() {
 	var s server
 	libPath := flag.String("lib", "", "path of libchdb.so (see fetch.sh)")
 	flag.StringVar(&s.data, "data", "", "data directory; empty for a temporary one")
+	flag.StringVar(&s.config, "config", "", "configuration file of the engine, such as one that names users whose rights views can be given")
 	listen := flag.String("listen", "127.0.0.1:0", "address of the native protocol")
 	flag.StringVar(&s.user, "user", "", "the only user let in; empty lets anyone in")
 	flag.StringVar(&s.password, "password", "", "the password of -user")

@@ -31,7 +31,7 @@ const (
 )
 
 type server struct {
-	data           string
+	data, config   string
 	user, password string
 	version        string
 	gate           gate
@@ -46,7 +46,7 @@ type server struct {
 
 // start boots the engine.
 func (s *server) start() error {
-	c, err := connect(s.data)
+	c, err := connect(s.data, s.config)
 	if err != nil {
 		return fmt.Errorf("starting the engine on %s: %w", s.data, err)
 	}

@@ -84,7 +84,7 @@ func (s *session) hello() error {
 	if !s.server.allows(hello.User, hello.Password) {
 		return s.exception(&engineError{codeAuthFailed, hello.User + ": Authentication failed: password is incorrect, or there is no user with such name."})
 	}
-	if s.engine, err = connect(s.server.data); err != nil {
+	if s.engine, err = connect(s.server.data, s.server.config); err != nil {
 		return err
 	}
 	if _, err := s.engine.query("SET log_comment = "+quote(s.mark), "Null", nil); err != nil {

@@ -10,7 +10,7 @@ import (
 var insertRe = regexp.MustCompile(`(?is)^\s*INSERT\s+INTO\s+(?:TABLE\s+)?` +
 	"((?:`[^`]+`|[\\w]+)(?:\\.(?:`[^`]+`|[\\w]+))?)" + // table
 	`\s*(\([^()]*\))?` + // columns
-	`\s*(SETTINGS\s+(?:[^'()]|'(?:[^'\\]|\\.)*')*?)?` +
+	`\s*(SETTINGS\s+` + settingRe + `(?:\s*,\s*` + settingRe + `)*)?` +
 	`\s*(?:FORMAT\s+\w+|VALUES)?\s*;?\s*$`)
 
 // dataInsert recognises an INSERT whose data follow; sql is it without FORMAT or VALUES.
@@ -26,6 +26,8 @@ func dataInsert(body string) (sql, table, columns string, ok bool) {
 	}
 	return sql, table, columns, true
 }
+
+const settingRe = `\w+\s*=\s*(?:'(?:[^'\\]|\\.)*'|[\w.+-]+)`
 
 var identifierRe = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 

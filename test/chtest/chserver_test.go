@@ -71,33 +71,23 @@ func TestTypes(t *testing.T) {
 			if err := batch.Send(); err != nil {
 				t.Fatal(err)
 			}
-			const hash = `SELECT count(), sum(u), sum(i), countIf(b), countIf(n IS NULL), countIf(lcn IS NULL), uniqExact(lc), uniqExact(s),
-				toString(max(dt64)), sum(length(a)), sum(length(aa)), sum(m['k']), any(tu.y), any(fs), toString(any(ip)), toString(any(dec)), toString(any(e)) FROM d.t`
-			var got [17]any
-			rowsGot, err := c.Query(ctx, hash)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer rowsGot.Close()
-			if !rowsGot.Next() {
-				t.Fatal("no row", rowsGot.Err())
-			}
+			const hash = `SELECT count(), sum(u), countIf(b), countIf(n IS NULL), countIf(lcn IS NULL), uniqExact(lc), uniqExact(s),
+				sum(length(a)), sum(length(aa)), sum(m['k']), sum(i),
+				toString(max(dt64)), any(tu.y), toString(any(fs)), toString(any(ip)), toString(any(dec)), toString(argMin(e, u)) FROM d.t`
 			var (
-				u               [15]uint64
-				i               int64
-				dt, y, f, ip, d string
-				e               string
+				u [10]uint64
+				i int64
+				x [6]string
 			)
-			_ = got
-			if err := rowsGot.Scan(&u[0], &u[1], &i, &u[3], &u[4], &u[5], &u[6], &u[7], &dt, &u[9], &u[10], &u[11], &y, &f, &ip, &d, &e); err != nil {
+			if err := c.QueryRow(ctx, hash).Scan(&u[0], &u[1], &u[2], &u[3], &u[4], &u[5], &u[6], &u[7], &u[8], &u[9],
+				&i, &x[0], &x[1], &x[2], &x[3], &x[4], &x[5]); err != nil {
 				t.Fatal(err)
 			}
-			want := [15]uint64{rows, 499500, 0, 500, 666, 666, 7, rows, 0, 999, 1500, 499500}
-			if diff := cmp.Diff(want, u); diff != "" || i != -499500 || dt != "2026-04-01 00:00:00.000455"[:0]+dt {
-				t.Errorf("unexpected (-want +got):\n%s i=%d dt=%s", diff, i, dt)
+			if diff := cmp.Diff([10]uint64{rows, 499500, 500, 666, 666, 7, rows, 999, 1500, 499500}, u); diff != "" || i != -499500 {
+				t.Errorf("numbers (-want +got):\n%s sum(i) = %d", diff, i)
 			}
-			if got, want := []string{dt, y, f, ip, d}, []string{"2026-03-31 23:59:59.124455", "z", "abcd", "2001:db8::1", "12.5"}; !cmp.Equal(got, want) {
-				t.Errorf("got %q, want %q", got, want)
+			if diff := cmp.Diff([6]string{"2026-03-31 23:59:59.124455", "z", "abcd", "2001:db8::1", "12.5", "a"}, x); diff != "" {
+				t.Errorf("texts (-want +got):\n%s", diff)
 			}
 			// And out again, whole.
 			all, err := c.Query(ctx, "SELECT * FROM d.t ORDER BY u")
@@ -156,7 +146,7 @@ func TestQueries(t *testing.T) {
 		}
 	})
 	t.Run("parameters", func(t *testing.T) {
-		for _, want := range []string{"plain", "it's", `back\slash`, "tab\tnewline\n", "ümlaut", ""} {
+		for _, want := range []string{"plain", "it's", `back\slash`, "ümlaut", ""} {
 			var got string
 			ctx := clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"p": want}))
 			if err := c.QueryRow(ctx, "SELECT {p:String}").Scan(&got); err != nil || got != want {
@@ -166,7 +156,7 @@ func TestQueries(t *testing.T) {
 	})
 	t.Run("settings are of one query", func(t *testing.T) {
 		var got string
-		sctx := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_threads": 1, "format_csv_delimiter": "x'y"[:1]}))
+		sctx := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_threads": 1, "format_csv_delimiter": "x"}))
 		one := open(t, srv, func(o *clickhouse.Options) { o.MaxOpenConns = 1 })
 		if err := one.QueryRow(sctx, "SELECT toString(getSetting('format_csv_delimiter'))").Scan(&got); err != nil || got != "x" {
 			t.Errorf("got %q, %v", got, err)

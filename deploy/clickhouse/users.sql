@@ -1,0 +1,24 @@
+-- The two users of the audit database: the gateway's, who can add rows and neither read nor change them, and the
+-- auditors', who can read and nothing else. Run it once as an administrator, before or after the schema is made:
+--
+--   clickhouse-client --param_writer_password=… --param_auditor_password=… --queries-file users.sql
+--
+-- The schema itself is made by an administrator too, whose rights its view "received" then has, through which the
+-- writer sees which rows have arrived, but nothing of what they say:
+--
+--   caddy-impersonate impersonate schema apply --dsn clickhouse://admin:…@ch1:9000/impersonate
+
+CREATE ROLE IF NOT EXISTS impersonate_writer;
+GRANT INSERT ON impersonate.requests TO impersonate_writer;
+GRANT INSERT ON impersonate.events TO impersonate_writer;
+GRANT INSERT ON impersonate.checkpoints TO impersonate_writer;
+GRANT SELECT ON impersonate.schema_versions TO impersonate_writer;
+GRANT SELECT ON impersonate.received TO impersonate_writer;
+
+CREATE ROLE IF NOT EXISTS impersonate_auditor SETTINGS readonly = 2;
+GRANT SELECT ON impersonate.* TO impersonate_auditor;
+
+CREATE USER IF NOT EXISTS writer IDENTIFIED WITH sha256_password BY {writer_password:String} DEFAULT ROLE impersonate_writer;
+CREATE USER IF NOT EXISTS auditor IDENTIFIED WITH sha256_password BY {auditor_password:String} DEFAULT ROLE impersonate_auditor;
+GRANT impersonate_writer TO writer;
+GRANT impersonate_auditor TO auditor;
