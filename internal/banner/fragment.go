@@ -78,7 +78,7 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 	} else {
 		b = appendControls(b, info, g, t, target)
 	}
-	b = append(b, `<p class="say" role="status"></p></div></template>`...)
+	b = append(b, `<p class="say" role="status" dir="auto"></p></div></template>`...)
 	if !g.noScript {
 		b = append(b, `<script async="async" src="`...)
 		b = escape(b, info.Origin, 1000)
@@ -102,10 +102,11 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 func appendControls(b []byte, info *Info, g *grants, t *texts, target string) []byte {
 	b = append(b, `<p class="short"><bdi>`...)
 	b = escape(b, target, maxNameText)
-	b = append(b, `</bdi></p><span class="mode">`...)
 	if info.Mode == "read_only" {
+		b = append(b, `</bdi></p><span class="mode">`...)
 		b = escape(b, t.readOnly, maxReasonText)
 	} else {
+		b = append(b, `</bdi></p><span class="mode full">`...)
 		b = escape(b, t.full, maxReasonText)
 	}
 	b = append(b, `</span>`...)
@@ -117,7 +118,7 @@ func appendControls(b []byte, info *Info, g *grants, t *texts, target string) []
 		b = append(b, `</bdi></p></details>`...)
 	}
 	if !info.ExpiresAt.IsZero() {
-		b = append(b, `<span class="left">`...)
+		b = append(b, `<span class="left" dir="auto">`...)
 		b = appendFilled(b, t.minutes, strconv.FormatInt((remaining(info)+59)/60, 10), "", "")
 		b = append(b, `</span>`...)
 	}

@@ -30,9 +30,9 @@ type texts struct {
 }
 
 // languages are the banner's, the default first.
-var languages = [...]*texts{&english, &german, &french, &spanish, &japanese}
+var languages = [...]*texts{&inEnglish, &inGerman, &inFrench, &inSpanish, &inJapanese}
 
-var english = texts{
+var inEnglish = texts{
 	lang:     "en",
 	region:   "Impersonation",
 	sentence: "{actor} is using the account of {target}",
@@ -64,7 +64,7 @@ var english = texts{
 	},
 }
 
-var german = texts{
+var inGerman = texts{
 	lang:     "de",
 	region:   "Identitätswechsel",
 	sentence: "{actor} verwendet das Konto von {target}",
@@ -96,7 +96,7 @@ var german = texts{
 	},
 }
 
-var french = texts{
+var inFrench = texts{
 	lang:     "fr",
 	region:   "Accès au compte d’autrui",
 	sentence: "{actor} utilise le compte de {target}",
@@ -128,7 +128,7 @@ var french = texts{
 	},
 }
 
-var spanish = texts{
+var inSpanish = texts{
 	lang:     "es",
 	region:   "Acceso a una cuenta ajena",
 	sentence: "{actor} está usando la cuenta de {target}",
@@ -160,7 +160,7 @@ var spanish = texts{
 	},
 }
 
-var japanese = texts{
+var inJapanese = texts{
 	lang:     "ja",
 	region:   "代理操作",
 	sentence: "{actor} が {target} のアカウントを使用中",

@@ -1,0 +1,170 @@
+//go:build browser
+
+package banner
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// driver runs checks, each a page in a frame of a phone's or a desktop's size and a function that is given the frame's
+// window, one after the other in one browser, and prints what they return.
+const driver = `<!DOCTYPE html><meta charset="utf-8"><body style="margin:0"><pre id="out"></pre><script>
+const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
+const checks = %s;
+(async () => {
+	const results = {};
+	for (const c of checks) {
+		sessionStorage.clear();
+		for (const [k, v] of Object.entries(c.storage || {})) sessionStorage.setItem(k, v);
+		const frame = document.createElement("iframe");
+		frame.style = "border:0;display:block;width:" + c.width + "px;height:" + c.height + "px";
+		await new Promise((done) => { frame.onload = done; frame.src = c.path; document.body.append(frame); });
+		frame.onload = null;
+		await sleep(1500);
+		const win = frame.contentWindow;
+		const host = () => win.document.querySelector("impersonate-banner");
+		const find = (s) => host().shadowRoot.querySelector(s);
+		try {
+			results[c.name] = await (new Function("win", "doc", "host", "find", "sleep", "frame", "return (async () => {" + c.check + "})()"))(win, win.document, host, find, sleep, frame);
+		} catch (e) {
+			results[c.name] = "exception: " + e;
+		}
+		frame.remove();
+	}
+	document.getElementById("out").textContent = JSON.stringify(results);
+})();
+</script>`
+
+type check struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	Check  string `json:"check"` // a JavaScript function's body
+	Want   any    `json:"-"`
+}
+
+var printed = regexp.MustCompile(`(?s)<pre id="out">(.*?)</pre>`)
+
+func runChecks(t *testing.T, a *app, checks []check) {
+	t.Helper()
+	results := driveChecks(t, a, checks)
+	for _, c := range checks {
+		got, _ := json.Marshal(results[c.Name])
+		want, _ := json.Marshal(c.Want)
+		if string(got) != string(want) {
+			t.Errorf("%s: %s, want %s", c.Name, got, want)
+		}
+	}
+}
+
+// driveChecks runs the checks and returns what each returned.
+func driveChecks(t *testing.T, a *app, checks []check) map[string]any {
+	t.Helper()
+	for i := range checks {
+		if checks[i].Width == 0 {
+			checks[i].Width, checks[i].Height = 1000, 700
+		}
+	}
+	list, err := json.Marshal(checks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.pages["/driver"] = testPage{bare: true, body: fmt.Sprintf(driver, list)}
+	out := chromium(t, a.URL+"/driver", "--dump-dom", "--window-size=1280,900", "--virtual-time-budget=600000")
+	m := printed.FindSubmatch(out)
+	if m == nil {
+		t.Fatalf("no results: %s", out)
+	}
+	var results map[string]any
+	if err := json.Unmarshal([]byte(html.UnescapeString(string(m[1]))), &results); err != nil {
+		t.Fatalf("%v: %s", err, m[1])
+	}
+	return results
+}
+
+func TestBehaviour(t *testing.T) {
+	a := newApp(t)
+	const head = `<!DOCTYPE html><html lang="en"><head><meta name="viewport" content="width=device-width">`
+	filler := strings.Repeat("<p>filler</p>", 100)
+	a.pages["/plain"] = testPage{body: head + "<style>h1{margin:0}</style></head><body style='margin:0'><h1 id=h>Title</h1>" + filler}
+	a.pages["/header"] = testPage{body: head + "<style>header{position:fixed;top:0;left:0;right:0;height:50px;background:#ccc}body{margin:60px 0 0}</style></head><body><header>App</header>" + filler}
+	a.pages["/sticky"] = testPage{body: head + "<style>header{position:sticky;top:0;height:50px;background:#ccc}body{margin:0}</style></head><body><header>App</header>" + filler}
+	a.pages["/both"] = testPage{body: head + "<style>header,footer{position:fixed;top:0;left:0;right:0;height:50px;background:#ccc}footer{top:auto;bottom:0}</style></head><body><header>App</header>" + filler + "<footer>App</footer>"}
+	a.pages["/shell"] = testPage{body: head + "<style>html,body{margin:0;height:100%;overflow:hidden}main{height:100%;overflow:auto;background:#eee}</style></head><body><main id=m>" + filler + "</main>"}
+	a.pages["/fixedshell"] = testPage{body: head + "<style>html,body{margin:0;height:100%;overflow:hidden}main{position:fixed;inset:0;overflow:auto}header{position:fixed;inset:0 0 auto;height:50px;background:#ccc}footer{position:fixed;inset:auto 0 0;height:50px;background:#ccc}</style></head><body><main>" + filler + "</main><header>x</header><footer>x</footer>"}
+	a.pages["/flex"] = testPage{body: head + "<style>body{display:flex;margin:0}main{flex:1}</style></head><body><nav id=n style='width:200px'>nav</nav><main id=m>" + filler + "</main>"}
+	a.pages["/hostile"] = testPage{body: head + "<style>*{display:none!important;position:static!important;color:green!important}html,body,p{display:block!important}impersonate-banner{opacity:0!important;visibility:hidden!important;transform:scale(0)!important}</style></head><body><p>x</p>"}
+	a.pages["/short"] = testPage{body: a.pages["/plain"].body, info: func(i *Info) { i.ExpiresAt = i.Now.Add(70e9) }}
+	a.pages["/bottom"] = testPage{body: a.pages["/plain"].body, info: func(i *Info) { i.Position = "bottom" }}
+	a.pages["/notice"] = testPage{body: a.pages["/plain"].body, info: func(i *Info) { i.Notice = "expired" }}
+	a.pages["/xhtml"] = testPage{
+		headers: map[string]string{"Content-Type": "application/xhtml+xml"},
+		body:    `<?xml version="1.0"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title></head><body><p>x</p></body></html>`,
+	}
+	a.pages["/base"] = testPage{body: head + `<base href="https://elsewhere.example/x/" target="_blank"></head><body><p>x</p>`}
+	a.pages["/.impersonate/ended"] = testPage{bare: true, body: "ended"}
+	gone := false
+	a.me = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if gone {
+			fmt.Fprint(w, `{"impersonation":null}`)
+			return
+		}
+		fmt.Fprintf(w, `{"impersonation":{"id":"imp-1","expires_at":"2026-01-01T00:00:00Z"}}`)
+		w.(http.Flusher).Flush()
+	}
+
+	const where = `return [host().dataset.position, find(".bar").classList.contains("folded")]`
+	runChecks(t, a, []check{
+		{
+			Name: "live, and nothing covered", Path: "/plain", Want: []any{true, true, "fixed", true, "29"},
+			Check: `const bar = find(".bar").getBoundingClientRect(); return [host().dataset.live === "", doc.getElementById("h").getBoundingClientRect().top === bar.height,
+				win.getComputedStyle(find(".bar")).position, bar.width === win.innerWidth, find(".left").textContent.slice(0, 2)]`,
+		},
+		{Name: "put back when removed", Path: "/plain", Want: []any{true, true}, Check: `const h = host(); h.remove(); await sleep(50); return [host() === h, doc.body.firstChild === h]`},
+		{Name: "put back when the body is emptied", Path: "/plain", Want: true, Check: `const h = host(); doc.body.textContent = ""; await sleep(50); return host() === h`},
+		{Name: "put back when the body is replaced", Path: "/plain", Want: true, Check: `const h = host(); doc.body = doc.createElement("body"); await sleep(50); return doc.body.firstChild === h`},
+		{Name: "put back when the document is replaced", Path: "/plain", Want: true, Check: `const h = host(); doc.documentElement.replaceWith(doc.createElement("html")); await sleep(50); return host() === h`},
+		{Name: "put back when the document is written anew", Path: "/plain", Want: true, Check: `const h = host(); doc.open(); doc.write("<body><p>new"); doc.close(); await sleep(1500); return host() === h && h.isConnected`},
+		{Name: "put back beside a body that keeps throwing it out", Path: "/plain", Want: []any{true, true}, Check: `const h = host();
+			new win.MutationObserver(() => { if (h.parentNode === doc.body) h.remove() }).observe(doc.body, {childList: true});
+			h.remove(); await sleep(3000); return [h.isConnected, h.parentNode === doc.documentElement]`},
+		{Name: "a framework's copy is dropped", Path: "/plain", Want: 1, Check: `doc.body.append(host().cloneNode(true)); await sleep(50); return doc.querySelectorAll("impersonate-banner").length`},
+		{Name: "out of the way of a fixed header", Path: "/header", Want: []any{"bottom", false}, Check: where},
+		{Name: "out of the way of a sticky header once it sticks", Path: "/sticky", Want: []any{"top", "bottom"}, Check: `const p = host().dataset.position; win.scrollTo(0, 500); await sleep(2000); return [p, host().dataset.position]`},
+		{Name: "folded between two", Path: "/both", Want: []any{"top", true}, Check: where},
+		{Name: "a shell is made smaller", Path: "/shell", Want: []any{"top", false, true, true}, Check: `const m = doc.getElementById("m").getBoundingClientRect(); ` +
+			`return [host().dataset.position, find(".bar").classList.contains("folded"), m.top === find(".bar").offsetHeight, m.bottom === win.innerHeight]`},
+		{Name: "a shell that can't be", Path: "/fixedshell", Want: []any{"top", true}, Check: where},
+		{Name: "a body that is a row", Path: "/flex", Want: []any{0.0, 200.0, true}, Check: `const n = doc.getElementById("n").getBoundingClientRect(), m = doc.getElementById("m").getBoundingClientRect(); return [n.left, m.left, n.top === find(".bar").offsetHeight]`},
+		{Name: "bottom", Path: "/bottom", Want: []any{true, true}, Check: `win.scrollTo(0, 1e6); await sleep(400); return [find(".bar").getBoundingClientRect().bottom === win.innerHeight, doc.body.lastElementChild.getBoundingClientRect().bottom <= find(".bar").getBoundingClientRect().top]`},
+		{Name: "the page's styles don't reach in", Path: "/hostile", Want: []any{"flex", "visible", "1", "none", "rgb(255, 255, 255)"}, Check: `const s = win.getComputedStyle(find(".bar")), h = win.getComputedStyle(host()); return [s.display, s.visibility, h.opacity, h.transform, s.color]`},
+		{Name: "fold and move, remembered", Path: "/plain", Want: []any{true, "false", "Enlarge the banner", "bottom", `{"folded":false,"position":"bottom"}`}, Check: `find(".fold").click(); const folded = find(".bar").classList.contains("folded");
+			const r = [folded, find(".fold").getAttribute("aria-expanded"), find(".fold").title]; find(".fold").click(); find(".move").click(); return [...r, host().dataset.position, win.sessionStorage.getItem("impersonate-banner")]`},
+		{Name: "warns, then goes where the time is over", Path: "/short", Want: []any{"", true, "Less than a minute left in the account of Sam Reed.", true, "/.impersonate/ended?from=%2Fshort"}, Check: `
+			const real = win.performance.now.bind(win.performance); let skew = 0; win.performance.now = () => real() + skew;
+			const before = find(".say").textContent; skew = 20000; await sleep(1200);
+			const soon = find(".bar").classList.contains("soon"), said = find(".say").textContent; skew = 70000; await sleep(1500);
+			const over = find(".say").textContent.includes("is over"); await sleep(4500);
+			return [before, soon, said, over, frame.contentWindow.location.pathname + frame.contentWindow.location.search]`},
+		{Name: "dismissed notice stays away", Path: "/notice", Want: []any{false, true, true}, Check: `const form = find("form") !== null; const h = host(); find(".dismiss").click(); await sleep(1500); return [form, host() === null, doc.getElementById("h").getBoundingClientRect().top === 0]`},
+		{Name: "XHTML", Path: "/xhtml", Want: []any{true, "fixed"}, Check: `return [host().shadowRoot !== null, win.getComputedStyle(find(".bar")).position]`},
+		{Name: "the page's base does not lead the banner astray", Path: "/base", Want: []any{true, "_top", true}, Check: `return [find("form").action === location.origin + "/.impersonate/stop", find("form").target, host().dataset.live === ""]`},
+		{Name: "on a phone", Path: "/plain", Width: 320, Height: 640, Want: []any{true, true, true}, Check: `const r = [...host().shadowRoot.querySelectorAll(".who, .left, .stop, .fold, .move, summary")].map((e) => e.getBoundingClientRect());
+			return [r.every((b) => b.left >= 0 && b.right <= 320), find(".bar").offsetHeight < 110, doc.documentElement.scrollWidth <= 320]`},
+	})
+
+	gone = true
+	runChecks(t, a, []check{
+		{Name: "ended elsewhere, told by another tab", Path: "/plain", Want: []any{true, "/.impersonate/ended"}, Check: `new win.BroadcastChannel("impersonate").postMessage({type: "stop"}); await sleep(2500);
+			const said = find(".say").textContent.includes("no longer"); await sleep(4000); return [said, frame.contentWindow.location.pathname]`},
+		{Name: "ended elsewhere, found by asking", Path: "/plain", Want: "/.impersonate/ended", Check: `await sleep(22000); return frame.contentWindow.location.pathname`},
+	})
+}
