@@ -106,7 +106,7 @@ func checkObject(body []byte, fields []string) error {
 	if _, err := d.Token(); err != nil {
 		return errors.New("the body is not JSON")
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token returns it unwrapped
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("there is something after the JSON object")
 	}
 	return nil

@@ -52,10 +52,8 @@ func loadAssets() map[string]*asset {
 	return all
 }
 
-// Assets serves the style and script of the portal and the problem pages below /.impersonate/assets/. It needs no
-// session: the page that says "log in" has a style too.
-func Assets() http.Handler { return http.HandlerFunc(serveAsset) }
-
+// serveAsset serves the style and script of the portal and the problem pages. It needs no session: the page that says
+// "log in" has a style too.
 func serveAsset(w http.ResponseWriter, r *http.Request) {
 	name, _ := strings.CutPrefix(r.URL.Path, assetRoot)
 	a := assets[name]

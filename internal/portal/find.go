@@ -64,10 +64,7 @@ const (
 // find lists for people: first those they may log in as, then (unless only those are asked for) the others. In a
 // directory of thousands the few of one's own team would otherwise be pages away.
 func (v *viewer) find(q string, only bool, cursor string, limit int, now time.Time) (found, error) {
-	if !v.may || v.live != nil {
-		only = false
-	}
-	if !only && (!v.may || v.live != nil) {
+	if !v.may || v.live != nil { // nobody is theirs
 		return v.byName(q, false, cursor, limit, now)
 	}
 	mine := func(u *directory.User) bool { return v.refusal(u, now) == nil }

@@ -77,9 +77,10 @@ func (l view) href(cursor string) string {
 func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q := r.URL.Query()
 	l := viewOf(q)
-	d := homePage{May: v.mayList(), CanOnly: v.may, Only: l.only, Query: l.query, Next: l.next, ReturnTo: l.returnTo, Lead: p.texts.Lead}
+	l.only = l.only && v.may && v.live == nil
+	d := homePage{May: v.mayList(), CanOnly: v.may && v.live == nil, Only: l.only, Query: l.query, Next: l.next, ReturnTo: l.returnTo, Lead: p.texts.Lead}
 	if !v.may {
-		l.only, d.Lead = false, p.texts.ReadsOnlyText
+		d.Lead = p.texts.ReadsOnlyText
 	}
 	if d.May {
 		list, err := p.list(v, l)

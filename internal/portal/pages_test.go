@@ -1,7 +1,7 @@
 package portal_test
 
 import (
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -104,6 +104,7 @@ func TestWithoutScript(t *testing.T) {
 	if strings.Contains(page.body, `form="pick"`) {
 		t.Error("offers another start")
 	}
+	b.get("/.impersonate/?only=1").want(t, 200, "8 people")
 	b.post("/.impersonate/start", url.Values{"target": {"kim"}, "reason": {"more of it"}}).want(t, 403, "impersonating someone already")
 	b.get("/.impersonate/stop").want(t, 200, "Return to your own account?", `action="/.impersonate/stop"`)
 	if got := b.json("GET", "/.impersonate/api/v1/me", "").object(t); got["impersonation"] == nil {
@@ -259,7 +260,7 @@ func TestStates(t *testing.T) {
 		b := g.login("admin")
 		b.begin("sam")
 		g.events.mu.Lock()
-		g.events.fail = fmt.Errorf("no space left on /secret/path")
+		g.events.fail = errors.New("no space left on /secret/path")
 		g.events.mu.Unlock()
 		b.post("/.impersonate/stop", nil).want(t, http.StatusSeeOther)
 		p := b.post("/.impersonate/start", url.Values{"target": {"sam"}, "reason": {"because"}}).want(t, 503, "Not possible right now")
@@ -286,7 +287,7 @@ func TestEndedByTheClock(t *testing.T) {
 	b.get("/.impersonate/?part=1").want(t, 200)
 	b.do("HEAD", "/.impersonate/", "", "Accept", "text/html").want(t, 200)
 	b.get("/.impersonate/").want(t, 200, "You are no longer using Sam Reed’s account: the time was up.")
-	if strings.Contains(b.get("/.impersonate/").body, "is over") {
+	if strings.Contains(b.get("/.impersonate/").body, "no longer") {
 		t.Error("told twice")
 	}
 	b.get("/.impersonate/ended").want(t, 200, "You are back in your own account")
@@ -301,7 +302,7 @@ func TestReturnNeedsNothing(t *testing.T) {
 	b.begin("sam")
 	g.breakSource()
 	g.events.mu.Lock()
-	g.events.fail = fmt.Errorf("disk full")
+	g.events.fail = errors.New("disk full")
 	g.events.mu.Unlock()
 	_ = g.store.Close()
 	b.get("/.impersonate/stop").want(t, 200, "Return to my account")

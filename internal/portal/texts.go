@@ -2,6 +2,7 @@ package portal
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,7 +17,7 @@ type texts struct {
 	Product, SkipToList, AccountMenu, SignedInAs, Roles, ToApp, Return, LogOut, Footer string
 
 	// List.
-	Heading, Lead, SearchLabel, SearchHint, Search, OnlyMine             string
+	Heading, Lead, SearchLabel, Search, OnlyMine                         string
 	Active, Deactivated, Groups, LogInAs, More, FirstPage                string
 	EmptyTitle, EmptyText, NobodyTitle, NobodyText, NobodyMine, ShowAll  string
 	EmptyMine, SearchAll                                                 string
@@ -29,11 +30,11 @@ type texts struct {
 
 	// Confirm.
 	Access, FullHint, ReadOnlyHint, ReadOnlyAlone, HowLong, Reason, Needed, Optional string
-	ReasonHint, Ticket, Recorded, Cancel, Back, CannotTitle, Username, Email         string
+	ReasonHint, Ticket, Recorded, Cancel, Back, CannotTitle                          string
 
 	// Return.
 	StopTitle, StopOwnTitle, StopOwnText, EndedTitle, EndedText, StillTitle string
-	ToPeople, Notice                                                        string
+	ToPeople                                                                string
 }
 
 var english = &texts{
@@ -50,8 +51,7 @@ var english = &texts{
 
 	Heading:          "Log in as another user",
 	Lead:             "See the app as they see it, and help them from there. You return to your own account whenever you like.",
-	SearchLabel:      "Search people",
-	SearchHint:       "Name, username or email",
+	SearchLabel:      "Search by name, username or email",
 	Search:           "Search",
 	OnlyMine:         "Only people I can log in as",
 	Active:           "Active",
@@ -98,8 +98,6 @@ var english = &texts{
 	Cancel:        "Cancel",
 	Back:          "Back to the list",
 	CannotTitle:   "You can't log in as this user",
-	Username:      "Username",
-	Email:         "Email",
 
 	StopTitle:    "Return to your own account?",
 	StopOwnTitle: "You are using your own account",
@@ -108,21 +106,33 @@ var english = &texts{
 	EndedText:    "The time in the other account is over.",
 	StillTitle:   "You are still using another account",
 	ToPeople:     "Log in as another user",
-	Notice:       "Note",
 }
 
 func (t *texts) ConfirmTitle(name string) string { return fmt.Sprintf("Log in as %s?", name) }
 
 func (t *texts) ConfirmButton(name string) string { return fmt.Sprintf("Log in as %s", name) }
 
-// CannotTarget is the title of a refusal that names no account: there may be none.
-func (t *texts) CannotTarget() string { return t.CannotTitle }
-
 func (t *texts) Using(name, username string) string {
 	if name == "" || name == username {
 		return fmt.Sprintf("You are using the account of %s.", username)
 	}
 	return fmt.Sprintf("You are using the account of %s (%s).", name, username)
+}
+
+// Ended tells how an impersonation ended that its person did not end; the causes are package impersonation's.
+func (t *texts) Ended(cause, name string) string {
+	why := map[string]string{
+		"expired":            "the time was up",
+		"idle":               "nothing was done for a while",
+		"revoked":            "someone in charge ended it",
+		"target_deactivated": "that account was deactivated",
+		"actor_deactivated":  "your account was deactivated",
+		"policy_changed":     "the rules that allowed it have changed",
+	}[cause]
+	if why != "" {
+		why = ": " + why
+	}
+	return fmt.Sprintf("You are no longer using the account of %s%s. You are in your own account again.", name, why)
 }
 
 func (t *texts) Left(d time.Duration) string {
@@ -217,7 +227,7 @@ func (t *texts) Duration(d time.Duration) string {
 }
 
 func thousands(n int) string {
-	s := fmt.Sprint(n)
+	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}

@@ -72,7 +72,8 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 		return
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'")
+	// Browsers hold form-action against redirects too: a return ends where the app sends people, perhaps another origin.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https: http:; frame-ancestors 'self'; base-uri 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	w.WriteHeader(p.Status)
 	_ = page.Execute(w, p) // likewise

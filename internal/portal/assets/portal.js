@@ -48,8 +48,8 @@
     var url = query();
     busy(true);
     part(url, mine.signal).then(function (doc) {
+      say(doc); // before its nodes are taken
       results.replaceChildren.apply(results, Array.from(doc.body.childNodes));
-      say(doc);
       history.replaceState(null, '', url);
     }).catch(function (err) {
       if (err.name === 'AbortError') return;
@@ -92,13 +92,13 @@
     var mine = pending = new AbortController();
     list.setAttribute('aria-busy', 'true');
     part(link.href, mine.signal).then(function (doc) {
+      say(doc);
       var added = doc.querySelector('[data-people]');
       var rows = added ? Array.from(added.children) : [];
       list.append.apply(list, rows);
       var next = doc.querySelector('[data-next]');
       if (next) link.replaceWith(next); else link.remove();
       list.setAttribute('aria-busy', 'false');
-      say(doc);
       var first = rows.length && rows[0].querySelector('button:not(:disabled)');
       if (first) first.focus();
       else if (next) next.focus();
