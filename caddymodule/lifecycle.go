@@ -221,7 +221,7 @@ func (a *App) recordLoaded(ctx context.Context) {
 		hash := sha256.Sum256(settings)
 		ctx, cancel := context.WithTimeout(ctx, eventWithin)
 		defer cancel()
-		err = a.trail.recorder.Event(ctx, audit.Event{Type: audit.EventConfigLoaded, Detail: "sha256=" + hex.EncodeToString(hash[:])})
+		err = a.trail.recorder.Event(ctx, audit.Event{Type: audit.EventConfigLoaded, Detail: audit.Detail("sha256", hex.EncodeToString(hash[:]))})
 	}
 	if err != nil {
 		a.log.Error("the audit does not say that this configuration was loaded", "error", err)

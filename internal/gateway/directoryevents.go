@@ -40,18 +40,18 @@ func (d *DirectoryEvents) Changed(changes []directory.Change) {
 	for _, c := range changes {
 		switch c.Kind {
 		case directory.Deactivated:
-			d.put(audit.Event{Type: audit.EventUserDeactivated, TargetID: c.After.ID, TargetUsername: c.After.Username, TargetName: c.After.Name, Detail: "source=" + c.After.Source})
+			d.put(audit.Event{Type: audit.EventUserDeactivated, TargetID: c.After.ID, TargetUsername: c.After.Username, TargetName: c.After.Name, Detail: audit.Detail("source", c.After.Source)})
 		case directory.Removed:
-			d.put(audit.Event{Type: audit.EventUserDeactivated, TargetID: c.Before.ID, TargetUsername: c.Before.Username, TargetName: c.Before.Name, Detail: "removed=true source=" + c.Before.Source})
+			d.put(audit.Event{Type: audit.EventUserDeactivated, TargetID: c.Before.ID, TargetUsername: c.Before.Username, TargetName: c.Before.Name, Detail: audit.Detail("removed", true, "source", c.Before.Source)})
 		case directory.Reactivated:
-			d.put(audit.Event{Type: audit.EventUserReactivated, TargetID: c.After.ID, TargetUsername: c.After.Username, TargetName: c.After.Name, Detail: "source=" + c.After.Source})
+			d.put(audit.Event{Type: audit.EventUserReactivated, TargetID: c.After.ID, TargetUsername: c.After.Username, TargetName: c.After.Name, Detail: audit.Detail("source", c.After.Source)})
 		}
 	}
 }
 
 // Broken is for [directory.Options]. It does not wait.
 func (d *DirectoryEvents) Broken(_ context.Context, source string, err error) {
-	d.put(audit.Event{Type: audit.EventDirectoryBroken, Reason: err.Error(), Detail: "source=" + source})
+	d.put(audit.Event{Type: audit.EventDirectoryBroken, Reason: err.Error(), Detail: audit.Detail("source", source)})
 }
 
 func (d *DirectoryEvents) put(e audit.Event) {

@@ -31,35 +31,35 @@ func TestInvariant9EndingEnds(t *testing.T) {
 		impersonation.CauseStopped: {func(w *world, l *impersonation.Live) {
 			w.clock.Advance(time.Minute)
 			must(w.t, w.End(w.t.Context(), l.ID, impersonation.CauseStopped, "sue"))
-		}, time.Minute, "cause=stopped requests=3 duration_s=60 by=sue", true},
+		}, time.Minute, `{"cause":"stopped","requests":3,"duration_s":60,"by":"sue"}`, true},
 		impersonation.CauseRevoked: {func(w *world, l *impersonation.Live) {
 			must(w.t, w.End(w.t.Context(), l.ID, impersonation.CauseRevoked, `Olga "O" Ø`))
-		}, 0, `cause=revoked requests=3 duration_s=0 by="Olga \"O\" Ø"`, false},
+		}, 0, `{"cause":"revoked","requests":3,"duration_s":0,"by":"Olga \"O\" Ø"}`, false},
 		impersonation.CauseLogout: {func(w *world, l *impersonation.Live) {
 			must(w.t, w.EndSession(w.t.Context(), l.Session, impersonation.CauseLogout, ""))
-		}, 0, "cause=logout requests=3 duration_s=0", true},
+		}, 0, `{"cause":"logout","requests":3,"duration_s":0}`, true},
 		impersonation.CauseExpired: {func(w *world, l *impersonation.Live) {
 			for range 30 {
 				l.Touch(w.clock.Now())
 				w.clock.Advance(time.Minute)
 			}
-		}, 30 * time.Minute, "cause=expired requests=3 duration_s=1800", false},
+		}, 30 * time.Minute, `{"cause":"expired","requests":3,"duration_s":1800}`, false},
 		impersonation.CauseIdle: {func(w *world, l *impersonation.Live) {
 			w.clock.Advance(9 * time.Minute)
 			l.Touch(w.clock.Now())
 			w.clock.Advance(time.Hour)
-		}, 19 * time.Minute, "cause=idle requests=3 duration_s=1140", false},
+		}, 19 * time.Minute, `{"cause":"idle","requests":3,"duration_s":1140}`, false},
 		impersonation.CauseTargetDeactivated: {func(w *world, _ *impersonation.Live) {
 			w.people.edit("sam", func(u *directory.User) { u.Active = false })
 			w.refresh()
-		}, 0, "cause=target_deactivated requests=3 duration_s=0 refusal=target_inactive", false},
+		}, 0, `{"cause":"target_deactivated","requests":3,"duration_s":0,"refusal":"target_inactive"}`, false},
 		impersonation.CauseActorDeactivated: {func(w *world, _ *impersonation.Live) {
 			w.people.edit("sue", func(u *directory.User) { u.Active = false })
 			w.refresh()
-		}, 0, "cause=actor_deactivated requests=3 duration_s=0 refusal=actor_inactive", false},
+		}, 0, `{"cause":"actor_deactivated","requests":3,"duration_s":0,"refusal":"actor_inactive"}`, false},
 		impersonation.CausePolicyChanged: {func(w *world, _ *impersonation.Live) {
 			w.reload(func(r *policy.Rules) { r.Protect.Users = []string{"sam"} })
-		}, 0, "cause=policy_changed requests=3 duration_s=0 refusal=target_protected", false},
+		}, 0, `{"cause":"policy_changed","requests":3,"duration_s":0,"refusal":"target_protected"}`, false},
 	} {
 		t.Run(cause, func(t *testing.T) {
 			w := newWorld(t)
@@ -351,7 +351,7 @@ func TestDetailIsOneLine(t *testing.T) {
 	l := w.start(w.login("sue"), "sam")
 	must(t, w.End(t.Context(), l.ID, impersonation.CauseRevoked, "x requests=0\nby=amy"))
 	w.flush()
-	if d := w.journal.of(audit.EventImpersonationEnded, l.ID)[0].Detail; d != `cause=revoked requests=0 duration_s=0 by="x requests=0\nby=amy"` {
+	if d := w.journal.of(audit.EventImpersonationEnded, l.ID)[0].Detail; d != `{"cause":"revoked","requests":0,"duration_s":0,"by":"x requests=0\nby=amy"}` {
 		t.Error(d)
 	}
 }

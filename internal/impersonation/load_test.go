@@ -108,7 +108,7 @@ func TestUnrecordedEnd(t *testing.T) {
 	w.use()
 	w.flush()
 	ended := w.journal.of(audit.EventImpersonationEnded, l.ID)
-	if len(ended) != 1 || ended[0].Detail != "cause=stopped requests=0 duration_s=60 by=sue recovered=1" || ended[0].TargetID != "u5" {
+	if len(ended) != 1 || ended[0].Detail != `{"cause":"stopped","requests":0,"duration_s":60,"by":"sue","recovered":true}` || ended[0].TargetID != "u5" {
 		t.Errorf("%+v", ended)
 	}
 	if i := w.row(l.ID); !i.EndRecorded || i.EndCause != impersonation.CauseStopped || !i.EndedAt.Equal(noon.Add(time.Minute)) {
@@ -142,7 +142,7 @@ func TestEndBeforeUse(t *testing.T) {
 	}
 	w.tick(time.Second, func() bool { return w.Stats().Unwritten == 0 })
 	ended := w.journal.of(audit.EventImpersonationEnded, l.ID)
-	if len(ended) != 1 || ended[0].Detail != "cause=stopped requests=0 duration_s=0 by=sue" {
+	if len(ended) != 1 || ended[0].Detail != `{"cause":"stopped","requests":0,"duration_s":0,"by":"sue"}` {
 		t.Errorf("%+v", ended)
 	}
 	w.start(s, "fay")

@@ -3,8 +3,6 @@ package impersonation
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
@@ -167,20 +165,19 @@ func (m *Manager) writeEvent(ctx context.Context, c *core) error {
 		return errors.New("no journal is open yet")
 	}
 	i, e := c.row(), c.ended.Load()
-	pairs := []string{
-		"cause", e.Cause, "requests", strconv.FormatUint(m.counts(i.ID), 10), "duration_s", seconds(max(0, e.At.Sub(i.StartedAt))), "by", e.By,
-	}
+	pairs := []any{"cause", e.Cause, "requests", m.counts(i.ID), "duration_s", seconds(max(0, e.At.Sub(i.StartedAt))), "by", e.By}
 	if e.Refusal != nil {
 		pairs = append(pairs, "refusal", e.Refusal.Code)
 	}
 	if c.recovered {
 		// The process died between the end and its record, perhaps just after it: then this is the second.
-		pairs = append(pairs, "recovered", "1")
+		pairs = append(pairs, "recovered", true)
 	}
 	err := cur.events.Event(ctx, audit.Event{
 		Time: m.clock.Now(), Type: audit.EventImpersonationEnded, ImpersonationID: i.ID,
-		ActorID: i.ActorID, ActorUsername: i.ActorUsername, TargetID: i.TargetID, TargetUsername: i.TargetUsername,
-		Detail: detail(pairs...),
+		ActorID: i.ActorID, ActorUsername: i.ActorUsername, ActorName: i.ActorName,
+		TargetID: i.TargetID, TargetUsername: i.TargetUsername, TargetName: i.TargetName,
+		Mode: i.Mode, Detail: audit.Detail(pairs...),
 	})
 	if err == nil {
 		c.recorded.Store(true)
@@ -188,26 +185,4 @@ func (m *Manager) writeEvent(ctx context.Context, c *core) error {
 	return err
 }
 
-// detail is an event's detail, "key=value …": empty values are left out, those with anything unusual in them quoted
-// as in Go.
-func detail(pairs ...string) string {
-	var b strings.Builder
-	for i := 0; i+1 < len(pairs); i += 2 {
-		v := pairs[i+1]
-		if v == "" {
-			continue
-		}
-		if strings.ContainsFunc(v, func(r rune) bool {
-			return r <= ' ' || r > '~' || r == '"' || r == '=' || r == '\\'
-		}) {
-			v = strconv.Quote(v)
-		}
-		if b.Len() > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(pairs[i] + "=" + v)
-	}
-	return b.String()
-}
-
-func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

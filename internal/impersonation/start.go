@@ -180,12 +180,12 @@ func (m *Manager) refused(ctx context.Context, cur *current, req StartRequest, r
 	defer cancel()
 	actor, target := cur.actor(&req.Session.Claims), cur.target(req.Target)
 	e := audit.Event{
-		Time: m.clock.Now(), Type: audit.EventImpersonationRefused, ActorID: actor.ID, ActorUsername: actor.Username,
+		Time: m.clock.Now(), Type: audit.EventImpersonationRefused, ActorID: actor.ID, ActorUsername: actor.Username, ActorName: actor.Name,
 		TargetUsername: text(req.Target, maxTypedTarget), ClientIP: address(req.ClientIP),
-		Reason: text(req.Reason, policy.MaxReason), Ticket: text(req.Ticket, policy.MaxTicket), Detail: detail("refusal", r.Code),
+		Reason: text(req.Reason, policy.MaxReason), Ticket: text(req.Ticket, policy.MaxTicket), Detail: audit.Detail("refusal", r.Code),
 	}
 	if target.user != nil {
-		e.TargetID, e.TargetUsername = target.ID, target.Username
+		e.TargetID, e.TargetUsername, e.TargetName = target.ID, target.Username, target.Name
 	}
 	if err := cur.events.Event(ctx, e); err != nil {
 		m.log.WarnContext(ctx, "a refused impersonation could not be recorded", "actor", actor.Username, "refusal", r.Code, "error", err)
@@ -196,9 +196,10 @@ func (m *Manager) refused(ctx context.Context, cur *current, req StartRequest, r
 func started(i *state.Impersonation, ip netip.Addr) audit.Event {
 	return audit.Event{
 		Time: i.StartedAt, Type: audit.EventImpersonationStarted, ImpersonationID: i.ID,
-		ActorID: i.ActorID, ActorUsername: i.ActorUsername, TargetID: i.TargetID, TargetUsername: i.TargetUsername,
-		ClientIP: address(ip), Reason: i.Reason, Ticket: i.Ticket,
-		Detail: detail("policy", i.Policy, "mode", i.Mode, "duration_s", seconds(i.ExpiresAt.Sub(i.StartedAt)), "idle_s", seconds(i.Idle), "site", i.Site),
+		ActorID: i.ActorID, ActorUsername: i.ActorUsername, ActorName: i.ActorName,
+		TargetID: i.TargetID, TargetUsername: i.TargetUsername, TargetName: i.TargetName,
+		ClientIP: address(ip), Reason: i.Reason, Ticket: i.Ticket, Mode: i.Mode,
+		Detail: audit.Detail("policy", i.Policy, "mode", i.Mode, "duration_s", seconds(i.ExpiresAt.Sub(i.StartedAt)), "idle_s", seconds(i.Idle), "site", i.Site),
 	}
 }
 

@@ -54,7 +54,8 @@ func TestStart(t *testing.T) {
 	wantEvent := audit.Event{
 		Time: noon, Type: "impersonation_started", ImpersonationID: l.ID, ActorID: "u3", ActorUsername: "sue", TargetID: "u5", TargetUsername: "sam",
 		ClientIP: "192.0.2.7", Reason: "why not", Ticket: "HD-7",
-		Detail: "policy=support mode=read_only duration_s=1200 idle_s=600 site=https://app.example.com",
+		ActorName: "Sue Support", TargetName: "Sam Reed", Mode: "read_only",
+		Detail: `{"policy":"support","mode":"read_only","duration_s":1200,"idle_s":600,"site":"https://app.example.com"}`,
 	}
 	if d := cmp.Diff([]audit.Event{wantEvent}, w.journal.events); d != "" {
 		t.Error("event:", d)
@@ -119,7 +120,7 @@ func TestInvariant3DefaultDeny(t *testing.T) {
 				t.Errorf("stored: %v", err)
 			}
 			events := w.journal.of(audit.EventImpersonationRefused, "")
-			if len(events) != 1 || events[0].Detail != "refusal="+row.want || events[0].ActorUsername != row.actor || events[0].ClientIP != "192.0.2.7" {
+			if len(events) != 1 || events[0].Detail != `{"refusal":"`+row.want+`"}` || events[0].ActorUsername != row.actor || events[0].ClientIP != "192.0.2.7" {
 				t.Errorf("events: %+v", events)
 			}
 			if st := w.Stats(); st.Refused != 1 || st.Started != 0 || st.Live != 0 {
@@ -272,7 +273,7 @@ func TestStartNotStored(t *testing.T) {
 		w.tick(time.Second, func() bool { return w.Stats().Unwritten == 0 })
 		id := w.journal.events[0].ImpersonationID
 		ended := w.journal.of(audit.EventImpersonationEnded, id)
-		if len(ended) != 1 || ended[0].Detail != "cause=start_failed requests=0 duration_s=0" {
+		if len(ended) != 1 || ended[0].Detail != `{"cause":"start_failed","requests":0,"duration_s":0}` {
 			t.Errorf("lost=%t: %+v", lost, w.journal.events)
 		}
 		i, err := w.disk.Impersonation(t.Context(), id)

@@ -431,7 +431,7 @@ func (w *walk) settle() {
 		if ended[e.ImpersonationID] != "" {
 			w.fatal("two ends of ", e.ImpersonationID)
 		}
-		ended[e.ImpersonationID], _, _ = strings.Cut(strings.TrimPrefix(e.Detail, "cause="), " ")
+		ended[e.ImpersonationID], _, _ = strings.Cut(strings.TrimPrefix(e.Detail, `{"cause":"`), `"`)
 	}
 	live, causes := map[string]bool{}, map[string]int{}
 	for _, b := range w.browsers {

@@ -441,7 +441,7 @@ func (w *world) mustEnd(l *impersonation.Live, cause string) {
 		w.t.Errorf("the store has %+v", row)
 	}
 	ended := w.journal.of(audit.EventImpersonationEnded, l.ID)
-	if len(ended) != 1 || !strings.HasPrefix(ended[0].Detail, fmt.Sprintf("cause=%s requests=%d duration_s=", cause, w.counts[l.ID])) {
+	if len(ended) != 1 || !strings.HasPrefix(ended[0].Detail, fmt.Sprintf(`{"cause":%q,"requests":%d,"duration_s":`, cause, w.counts[l.ID])) {
 		w.t.Errorf("events: %+v", ended)
 	}
 	n := 0
