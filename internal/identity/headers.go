@@ -329,3 +329,18 @@ func validName(s string) bool {
 	}
 	return true
 }
+
+// Text is a sentence with the same placeholders as a header's value, for the banner.
+type Text struct{ template }
+
+// NewText compiles a text.
+func NewText(s string) (*Text, error) {
+	parts, err := parseValue(s)
+	if err != nil {
+		return nil, err
+	}
+	return &Text{template{name: "text", parts: parts}}, nil
+}
+
+// Expand fills in the placeholders.
+func (t *Text) Expand(c Context) (string, error) { return t.expand(c) }
