@@ -19,14 +19,14 @@ const (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "impersonate",
-		Short: "Works with the impersonation gateway's audit schema and directory",
+		Short: "The impersonation gateway: demo, audit schema, users",
 		Long: `
 Works with what the app impersonate keeps and knows: the tables of its audit in ClickHouse, the users of its
 directory.
 
 Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema plan) something is to be applied.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(usersCommand())
+			cmd.AddCommand(demoCommand(), schemaCommand(), usersCommand())
 		},
 	})
 }

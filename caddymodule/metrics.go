@@ -1,7 +1,194 @@
 package caddymodule
 
 import (
+	"errors"
+	"fmt"
+	"time"
+
 	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/journal"
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 )
 
-func (a *App) registerMetrics(ctx caddy.Context) error { return nil }
+// registerMetrics makes the app's figures known to the configuration's registry, which is a new one at each load.
+func (a *App) registerMetrics(ctx caddy.Context) error {
+	err := ctx.GetMetricsRegistry().Register(&collector{a})
+	if _, twice := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !twice {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return nil
+}
+
+// collector reads the figures that the packages keep, when they are asked for. What outlives a reload goes on counting.
+type collector struct{ app *App }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("caddy_impersonate_"+name, help, labels, nil)
+}
+
+// The labels are bounded: causes of an end, and what the configuration names.
+var (
+	descSessions = describe("sessions_cached", "Sessions in memory.")
+	descLogin    = describe("provider_up", "Whether people can log in: the OpenID Connect provider was found.")
+
+	descLive      = describe("impersonations_live", "Impersonations under way.")
+	descStarted   = describe("impersonations_started_total", "Impersonations started.")
+	descRefused   = describe("impersonations_refused_total", "Starts refused.")
+	descEnded     = describe("impersonations_ended_total", "Impersonations ended, by cause.", "cause")
+	descUnwritten = describe("impersonations_unwritten", "Ended impersonations whose end is not yet in both state and journal. Above 0 for long: look at why.")
+	descRetries   = describe("impersonation_write_retries_total", "Failed tries to write an end down.")
+
+	descUsers       = describe("directory_users", "Accounts known.")
+	descSourceUsers = describe("directory_source_users", "Accounts in force from a source.", "source")
+	descSourceUp    = describe("directory_source_up", "Whether the source's last answer was good.", "source")
+	descSourceGood  = describe("directory_source_last_good_timestamp_seconds", "When the source last gave a good answer; 0: never.", "source")
+
+	descHealthy     = describe("journal_healthy", "Whether the journal takes records. 0: impersonated requests are refused.")
+	descJournal     = describe("journal_bytes", "Size of the journal on disk.")
+	descRecords     = describe("journal_records_total", "Records made durable.")
+	descWritten     = describe("journal_written_bytes_total", "Bytes written.")
+	descJournalFail = describe("journal_failures_total", "Times the journal began to refuse records.")
+	descJournalRef  = describe("journal_refused_total", "Records refused.")
+	descSync        = describe("journal_sync_seconds", "How long commits waited for the disk.")
+
+	descIntents    = describe("audit_intents_total", "Requests recorded before they were made.")
+	descIntentsRef = describe("audit_intents_refused_total", "Requests that could not be recorded, and were not made.")
+	descEvents     = describe("audit_events_total", "Events recorded.")
+	descRows       = describe("audit_requests_total", "Requests recorded with their outcome.")
+	descOpen       = describe("audit_requests_open", "Requests recorded and under way.")
+	descLate       = describe("audit_outcomes_waiting", "Outcomes that wait for the disk.")
+
+	descSinkUp       = describe("sink_up", "Whether the sink takes rows.", "sink")
+	descSinkBacklog  = describe("sink_backlog_rows", "Rows that wait in the journal for the sink.", "sink")
+	descSinkLag      = describe("sink_lag_seconds", "Age of the oldest row being sent; 0: the sink has all.", "sink")
+	descSinkRows     = describe("sink_rows_total", "Rows the sink took.", "sink")
+	descSinkBatches  = describe("sink_batches_total", "Batches the sink took.", "sink")
+	descSinkFailures = describe("sink_failures_total", "Failed tries to send.", "sink")
+	descSinkAside    = describe("sink_batches_set_aside_total", "Batches the sink refused for good.", "sink")
+	descSinkLost     = describe("sink_records_lost_total", "Records damaged before they could be sent.", "sink")
+
+	allDescs = []*prometheus.Desc{
+		descSessions, descLogin, descLive, descStarted, descRefused, descEnded, descUnwritten, descRetries,
+		descUsers, descSourceUsers, descSourceUp, descSourceGood,
+		descHealthy, descJournal, descRecords, descWritten, descJournalFail, descJournalRef, descSync,
+		descIntents, descIntentsRef, descEvents, descRows, descOpen, descLate,
+		descSinkUp, descSinkBacklog, descSinkLag, descSinkRows, descSinkBatches, descSinkFailures, descSinkAside, descSinkLost,
+	}
+)
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range allDescs {
+		to <- d
+	}
+}
+
+// Collect implements [prometheus.Collector]. There is nothing to tell before the app has started.
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	select {
+	case <-c.app.ready:
+	default:
+		return
+	}
+	m := metrics{to}
+	m.gauge(descSessions, float64(c.app.node.Sessions.Cached()))
+	m.gauge(descLogin, up(c.app.login.Ready()))
+	m.impersonations(c.app)
+	m.directory(c.app.directory)
+	m.gauge(descHealthy, up(c.app.trail.recorder.Healthy()))
+	m.audit(c.app.trail.recorder.Stats(), c.app.clock.Now())
+}
+
+type metrics struct{ to chan<- prometheus.Metric }
+
+func (m metrics) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	m.to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (m metrics) count(d *prometheus.Desc, v uint64, labels ...string) {
+	m.to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func up(err error) float64 {
+	if err != nil {
+		return 0
+	}
+	return 1
+}
+
+func (m metrics) impersonations(a *App) {
+	s := a.node.Impersonations.Stats()
+	m.gauge(descLive, float64(s.Live))
+	m.count(descStarted, s.Started)
+	m.count(descRefused, s.Refused)
+	for cause, n := range s.Ended {
+		m.count(descEnded, n, cause)
+	}
+	m.gauge(descUnwritten, float64(s.Unwritten))
+	m.count(descRetries, s.Retries)
+}
+
+func (m metrics) directory(d *directory.Directory) {
+	m.gauge(descUsers, float64(d.Len()))
+	told := make(map[string]bool)
+	for _, s := range d.Status() {
+		if told[s.Name] {
+			continue // two of a name can't be told apart
+		}
+		told[s.Name] = true
+		m.gauge(descSourceUsers, float64(s.Users), s.Name)
+		m.gauge(descSourceUp, up(s.Err), s.Name)
+		good := 0.0
+		if !s.LastGood.IsZero() {
+			good = float64(s.LastGood.UnixMilli()) / 1000
+		}
+		m.gauge(descSourceGood, good, s.Name)
+	}
+}
+
+func (m metrics) audit(s audit.Stats, now time.Time) {
+	m.gauge(descJournal, float64(s.Journal.Bytes))
+	m.count(descRecords, s.Journal.Records)
+	m.count(descWritten, s.Journal.Written)
+	m.count(descJournalFail, s.Journal.Failures)
+	m.count(descJournalRef, s.Journal.Refused)
+	m.syncs(&s.Journal)
+	m.count(descIntents, s.Intents)
+	m.count(descIntentsRef, s.RefusedIntents)
+	m.count(descEvents, s.Events)
+	m.count(descRows, s.Rows)
+	m.gauge(descOpen, float64(s.Open))
+	m.gauge(descLate, float64(s.Late))
+	for _, sink := range s.Sinks {
+		m.gauge(descSinkUp, up(sink.Err), sink.Name)
+		m.gauge(descSinkBacklog, float64(sink.Backlog), sink.Name)
+		lag := 0.0
+		if !sink.Oldest.IsZero() {
+			lag = max(now.Sub(sink.Oldest).Seconds(), 0)
+		}
+		m.gauge(descSinkLag, lag, sink.Name)
+		m.count(descSinkRows, sink.Rows, sink.Name)
+		m.count(descSinkBatches, sink.Batches, sink.Name)
+		m.count(descSinkFailures, sink.Failures, sink.Name)
+		m.count(descSinkAside, sink.SetAside, sink.Name)
+		m.count(descSinkLost, sink.Lost, sink.Name)
+	}
+}
+
+// syncs makes a histogram of the journal's counts: there buckets are apart, here each holds those below.
+func (m metrics) syncs(s *journal.Stats) {
+	buckets := make(map[float64]uint64, len(journal.SyncBounds))
+	var n uint64
+	for i, bound := range journal.SyncBounds {
+		n += s.Syncs[i]
+		buckets[bound.Seconds()] = n
+	}
+	n += s.Syncs[len(journal.SyncBounds)]
+	m.to <- prometheus.MustNewConstHistogram(descSync, n, s.SyncTime.Seconds(), buckets)
+}
+
+// Interface guard
+var _ prometheus.Collector = (*collector)(nil)

@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// TestMetrics: the figures are in Caddy's registry, go on over a reload, and name neither people nor addresses.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t)
+	w.mustLoad()
+	alice := w.login("alice")
+	w.impersonate(alice, "sam")
+	w.sees(alice)
+	w.mustLoad()
+	w.sees(alice)
+	if res := api(t, alice, http.MethodDelete, w.url("/.impersonate/api/v1/impersonations/current"), nil); res.StatusCode/100 != 2 {
+		t.Fatalf("ending: %s", res.Status)
+	}
+
+	ctx := caddy.ActiveContext()
+	families, err := ctx.GetMetricsRegistry().Gather() // a pedantic registry: it checks what is collected
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "caddy_impersonate_") {
+			continue
+		}
+		if f.GetHelp() == "" {
+			t.Errorf("%s has no help", f.GetName())
+		}
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+				if strings.Contains(l.GetValue(), "alice") || strings.Contains(l.GetValue(), "sam") {
+					t.Errorf("%s has the label %s", f.GetName(), l)
+				}
+			}
+			got[strings.TrimPrefix(name, "caddy_impersonate_")] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	for name, want := range map[string]float64{
+		"provider_up":                                       1,
+		"impersonations_live":                               0,
+		"impersonations_started_total":                      1,
+		"impersonations_ended_total stopped":                1,
+		"impersonations_ended_total expired":                0,
+		"directory_users":                                   3,
+		"directory_source_up file " + w.dir + "/users.yaml": 1,
+		"journal_healthy":                                   1,
+		"audit_intents_total":                               2,
+		"sink_up sqlite":                                    1,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v, %v; want %v", name, v, ok, want)
+		}
+	}
+	for _, name := range []string{"audit_events_total", "journal_sync_seconds", "journal_bytes"} {
+		if got[name] == 0 {
+			t.Errorf("%s is 0", name)
+		}
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+}
+
+// TestMetricsBeforeStart: a configuration that is only validated has none.
+func TestMetricsBeforeStart(t *testing.T) {
+	app := new(App)
+	app.ready = make(chan struct{})
+	(&collector{app}).Collect(nil)
+}
