@@ -279,7 +279,8 @@ func (d *decoder) uint(most uint64) uint64 {
 
 func (d *decoder) time() time.Time {
 	t, err := time.Parse(TimeLayout, d.value)
-	if err != nil || len(d.value) != len(TimeLayout) || t.Year() < 1 {
+	// The parser takes more than one form of a time.
+	if err != nil || t.Year() < 1 || t.Format(TimeLayout) != d.value {
 		d.err = fmt.Errorf("column %d is not a time: %.32q", d.number, d.value)
 	}
 	return t

@@ -1,8 +1,8 @@
 package audit
 
 import (
+	"bytes"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -35,14 +35,17 @@ var anyNames = []string{
 // auth, bearer, code, cookie, csrf, hmac, key, nonce, otp, pass, pin, pwd, sid, sig, state, totp, verifier, xsrf.
 type Redactor struct {
 	words    map[string]bool
-	anywhere []string
+	anywhere [256][]string // by first byte
 }
 
 // NewRedactor adds names to the default ones.
 func NewRedactor(names ...string) *Redactor {
-	r := &Redactor{words: map[string]bool{}, anywhere: slices.Clone(anyNames)}
+	r := &Redactor{words: map[string]bool{}}
 	for _, name := range wordNames {
 		r.words[name] = true
+	}
+	for _, name := range anyNames {
+		r.anywhere[name[0]] = append(r.anywhere[name[0]], name)
 	}
 	for _, name := range names {
 		name = squeeze(name)
@@ -51,7 +54,7 @@ func NewRedactor(names ...string) *Redactor {
 		case len(name) < 5:
 			r.words[name] = true
 		default:
-			r.anywhere = append(r.anywhere, name)
+			r.anywhere[name[0]] = append(r.anywhere[name[0]], name)
 		}
 	}
 	return r
@@ -80,23 +83,27 @@ func bounded(s string) string {
 	return s
 }
 
-// parameters masks each piece between separators.
+// parameters masks each piece between separators. Without a secret it copies nothing.
 func (r *Redactor) parameters(raw string, separator byte) string {
-	var b strings.Builder
-	rest := raw
-	for more := true; more; {
-		var piece string
-		i := strings.IndexByte(rest, separator)
-		if more = i >= 0; more {
-			piece, rest = rest[:i+1], rest[i+1:]
-		} else {
-			piece = rest
+	var b []byte
+	kept := 0 // raw up to here is in b
+	for at := 0; at <= len(raw); {
+		end := strings.IndexByte(raw[at:], separator)
+		if end < 0 {
+			end = len(raw) - at
 		}
-		body := strings.TrimSuffix(piece, string(separator))
-		b.WriteString(r.piece(body))
-		b.WriteString(piece[len(body):])
+		body := raw[at : at+end]
+		if masked := r.piece(body); len(masked) != len(body) || masked != body {
+			b = append(b, raw[kept:at]...)
+			b = append(b, masked...)
+			kept = at + end
+		}
+		at += end + 1
 	}
-	return b.String()
+	if b == nil {
+		return raw
+	}
+	return string(append(b, raw[kept:]...))
 }
 
 // piece masks "name=value", or several of them between semicolons. Programs differ in whether a semicolon separates:
@@ -155,15 +162,16 @@ func nameBefore(s string) string {
 
 // secret tells whether a parameter of this name (decoded) has a secret value.
 func (r *Redactor) secret(name string) bool {
-	if name == "" {
-		return false
-	}
 	if len(name) > 256 {
 		name = name[:256]
 	}
+	var plain [64]byte
+	if len(name) <= len(plain) && isASCII(name) {
+		return r.secretASCII(name, plain[:0])
+	}
 	all := squeeze(name)
-	for _, word := range r.anywhere {
-		if strings.Contains(all, word) {
+	for i := range len(all) {
+		if r.startsSecret(all[i:]) {
 			return true
 		}
 	}
@@ -173,6 +181,71 @@ func (r *Redactor) secret(name string) bool {
 		}
 	}
 	return r.words[all]
+}
+
+// secretASCII is secret for short names of ASCII, which nearly all are; it allocates nothing. plain is scratch.
+func (r *Redactor) secretASCII(name string, plain []byte) bool {
+	start, lower := 0, false
+	for i := range len(name) {
+		c := name[i]
+		upper := c >= 'A' && c <= 'Z'
+		letter := upper || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		if (!letter || upper && lower) && r.isWord(plain[start:]) {
+			return true
+		}
+		if !letter || upper && lower {
+			start = len(plain)
+		}
+		lower = letter && !upper
+		if upper {
+			c |= 0x20
+		}
+		if letter {
+			plain = append(plain, c)
+		}
+	}
+	if r.isWord(plain[start:]) || r.words[string(plain)] {
+		return true
+	}
+	for i := range plain {
+		for _, word := range r.anywhere[plain[i]] {
+			if len(word) <= len(plain)-i && string(plain[i:i+len(word)]) == word {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isWord tells whether a word is a secret's name, also without the digits and the plural s at its end.
+func (r *Redactor) isWord(word []byte) bool {
+	if len(word) == 0 {
+		return false
+	}
+	if r.words[string(word)] {
+		return true
+	}
+	word = bytes.TrimRight(word, "0123456789")
+	return r.words[string(word)] || r.words[string(bytes.TrimSuffix(word, []byte("s")))]
+}
+
+// startsSecret tells whether a squeezed name begins with a name that counts anywhere.
+func (r *Redactor) startsSecret(s string) bool {
+	for _, word := range r.anywhere[s[0]] {
+		if strings.HasPrefix(s, word) {
+			return true
+		}
+	}
+	return false
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // squeeze is a name's letters and digits, in lower case.

@@ -98,12 +98,14 @@ func (r *Recorder) UseSinks(ctx context.Context, o ShipOptions, sinks ...Sink) e
 
 // stop stops all; with drain it gives them until ctx ends to send what there is.
 func (ss *shippers) stop(ctx context.Context, drain bool) {
-	ss.now.Store(nil)
 	if !drain {
+		// Those that come next may want what these have: nothing is deleted any more.
+		ss.now.Store(nil)
 		stopped, cancel := context.WithCancel(ctx)
 		cancel()
 		ctx = stopped
 	}
+	defer ss.now.Store(nil)
 	var wg sync.WaitGroup
 	for _, s := range ss.list {
 		wg.Go(func() { s.stop(ctx) })

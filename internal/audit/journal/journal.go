@@ -104,6 +104,9 @@ type Journal struct {
 	spare     []byte // of a batch that is done, for the next
 	stats     Stats
 
+	// deleting makes deletions one after the other; it is held over I/O, and taken before mu.
+	deleting sync.Mutex
+
 	wake chan struct{}
 	done chan struct{} // the committer has ended
 	lock io.Closer

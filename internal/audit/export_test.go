@@ -1,0 +1,12 @@
+package audit
+
+import "time"
+
+// Clean is clean.
+var Clean = clean
+
+// CleanRow does to a row what Intent does before it is encoded.
+func CleanRow(r *Request, redactor *Redactor) {
+	r.Path, r.Query = redactor.Path(r.Path), redactor.Query(r.Query)
+	r.clean(func() time.Time { return time.Unix(1_780_000_000, 0) })
+}

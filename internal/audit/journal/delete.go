@@ -1,0 +1,33 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+)
+
+// DeleteBefore removes the segments before the one with this number, never the current one. The caller has no use for
+// their records any more.
+func (j *Journal) DeleteBefore(number uint64) error {
+	j.deleting.Lock()
+	defer j.deleting.Unlock()
+	j.mu.Lock()
+	n := 0
+	for n < len(j.segments)-1 && j.segments[n].number < number {
+		n++
+	}
+	gone := slices.Clone(j.segments[:n])
+	j.mu.Unlock()
+	for _, s := range gone {
+		if err := j.o.FS.Remove(s.name); err != nil {
+			return fmt.Errorf("deleting shipped segment: %w", err)
+		}
+		j.mu.Lock()
+		j.segments = j.segments[1:]
+		retry := j.failed != nil && !j.closing
+		j.mu.Unlock()
+		if retry {
+			j.due(&j.probeDue)
+		}
+	}
+	return nil
+}
