@@ -54,6 +54,8 @@ type testPage struct {
 	info    func(*Info)
 }
 
+const framePath = "/.impersonate/banner"
+
 func newApp(t *testing.T) *app {
 	a := &app{info: testInfo, pages: map[string]testPage{}, log: make(chan string, 10_000)}
 	a.info.Now = time.Now()
@@ -85,6 +87,10 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/app", a.files).ServeHTTP(w, r)
 		return
 	}
+	if r.URL.Path == framePath {
+		ServeFrame(w, &a.info)
+		return
+	}
 	p, ok := a.pages[r.URL.Path]
 	if !ok {
 		http.NotFound(w, r)
@@ -106,7 +112,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.info != nil {
 		p.info(&info)
 	}
-	bw := NewWriter(w, http.StatusOK, &info, Options{})
+	bw := NewWriter(w, http.StatusOK, &info, Options{FramePath: framePath})
 	_, _ = bw.Write([]byte(p.body))
 	_ = bw.Close()
 }

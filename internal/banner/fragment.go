@@ -67,13 +67,13 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 	b = append(b, `" role="region" lang="`...)
 	b = append(b, t.lang...)
 	b = append(b, `" aria-label="`...)
-	b = escape(b, t.region, maxReasonText)
+	b = append(b, t.region...)
 	b = append(b, `"><p class="who"><bdi>`...)
 	b = appendSentence(b, info, t, actor, target)
 	b = append(b, `</bdi></p>`...)
 	if notice {
 		b = append(b, `<span class="tools" hidden="hidden"><button type="button" class="dismiss">`...)
-		b = escape(b, t.dismiss, maxReasonText)
+		b = append(b, t.dismiss...)
 		b = append(b, `</button></span>`...)
 	} else {
 		b = appendControls(b, info, g, t, target)
@@ -104,15 +104,15 @@ func appendControls(b []byte, info *Info, g *grants, t *texts, target string) []
 	b = escape(b, target, maxNameText)
 	if info.Mode == "read_only" {
 		b = append(b, `</bdi></p><span class="mode">`...)
-		b = escape(b, t.readOnly, maxReasonText)
+		b = append(b, t.readOnly...)
 	} else {
 		b = append(b, `</bdi></p><span class="mode full">`...)
-		b = escape(b, t.full, maxReasonText)
+		b = append(b, t.full...)
 	}
 	b = append(b, `</span>`...)
 	if info.Reason != "" {
 		b = append(b, `<details class="why"><summary>`...)
-		b = escape(b, t.reason, maxReasonText)
+		b = append(b, t.reason...)
 		b = append(b, `</summary><p><bdi>`...)
 		b = escape(b, info.Reason, maxReasonText)
 		b = append(b, `</bdi></p></details>`...)
@@ -126,13 +126,13 @@ func appendControls(b []byte, info *Info, g *grants, t *texts, target string) []
 		b = append(b, `<a class="stop" target="_top" href="`...)
 		b = escape(b, info.Origin, 1000)
 		b = append(b, pathPortal+`">`...)
-		b = escape(b, t.stop, maxReasonText)
+		b = append(b, t.stop...)
 		b = append(b, `</a>`...)
 	} else {
 		b = append(b, `<form method="post" target="_top" action="`...)
 		b = escape(b, info.Origin, 1000)
 		b = append(b, pathStop+`"><button class="stop" type="submit">`...)
-		b = escape(b, t.stop, maxReasonText)
+		b = append(b, t.stop...)
 		b = append(b, `</button></form>`...)
 	}
 	return append(b, `<span class="tools" hidden="hidden"><button type="button" class="move"></button><button type="button" class="fold"></button></span>`...)
@@ -153,26 +153,25 @@ func appendSentence(b []byte, info *Info, t *texts, actor, target string) []byte
 	return appendFilled(b, t.sentence, "", actor, target)
 }
 
-// appendFilled appends text with its {time}, {actor} and {target} filled in.
+// appendFilled appends one of the texts with its {time}, {actor} and {target} filled in.
 func appendFilled(b []byte, text, time, actor, target string) []byte {
-	for text != "" {
+	for {
 		open := strings.IndexByte(text, '{')
-		end := strings.IndexByte(text, '}')
-		if open < 0 || end < open {
-			break
+		if open < 0 {
+			return append(b, text...)
 		}
-		b = escape(b, text[:open], maxReasonText)
-		switch text[open : end+1] {
-		case "{time}":
-			b = escape(b, time, maxNameText)
-		case "{actor}":
+		b = append(b, text[:open]...)
+		text = text[open:]
+		switch {
+		case strings.HasPrefix(text, "{time}"):
+			b = append(b, time...)
+		case strings.HasPrefix(text, "{actor}"):
 			b = appendName(b, actor)
-		case "{target}":
+		case strings.HasPrefix(text, "{target}"):
 			b = appendName(b, target)
 		}
-		text = text[end+1:]
+		text = text[strings.IndexByte(text, '}')+1:]
 	}
-	return escape(b, text, maxReasonText)
 }
 
 func appendName(b []byte, name string) []byte {
@@ -218,15 +217,19 @@ var plain = func() (set [256]bool) {
 // text should hold (controls, broken UTF-8) becomes U+FFFD.
 func escape(b []byte, s string, limit int) []byte {
 	for i, n := 0, 0; i < len(s); n++ {
+		run := i
+		for i < len(s) && n < limit && plain[s[i]] {
+			i++
+			n++
+		}
+		b = append(b, s[run:i]...)
+		if i == len(s) {
+			break
+		}
 		if n == limit {
 			return append(b, "&#8230;"...)
 		}
 		c := s[i]
-		if plain[c] {
-			b = append(b, c)
-			i++
-			continue
-		}
 		if i > 0 && c == s[i-1] && (c == '{' || c == '[') {
 			// Frameworks that run a page's own markup as templates would run "{{…}}" in a name.
 			b = append(b, "&#8288;"...)
@@ -246,9 +249,31 @@ func escape(b []byte, s string, limit int) []byte {
 	return b
 }
 
-// The parts of each language that never change are escaped once.
+// escapeText escapes one of the texts once and for all, but for what is to be filled in.
+func escapeText(s string) string {
+	var b []byte
+	for {
+		open, end := strings.IndexByte(s, '{'), strings.IndexByte(s, '}')
+		if open < 0 {
+			return string(escape(b, s, maxReasonText))
+		}
+		b = escape(b, s[:open], maxReasonText)
+		b = append(b, s[open:end+1]...)
+		s = s[end+1:]
+	}
+}
+
 func init() {
 	for _, t := range languages {
+		for _, text := range [...]*string{
+			&t.region, &t.sentence, &t.full, &t.readOnly, &t.reason, &t.minutes, &t.left, &t.stop, &t.soon, &t.over, &t.changed,
+			&t.fold, &t.unfold, &t.up, &t.down, &t.dismiss, &t.ended,
+		} {
+			*text = escapeText(*text)
+		}
+		for cause, text := range t.causes {
+			t.causes[cause] = escapeText(text)
+		}
 		for _, a := range [...]struct{ name, text string }{
 			{"left", t.left},
 			{"soon", t.soon},
@@ -259,9 +284,7 @@ func init() {
 			{"up", t.up},
 			{"down", t.down},
 		} {
-			t.script = append(t.script, ` data-`+a.name+`="`...)
-			t.script = escape(t.script, a.text, maxReasonText)
-			t.script = append(t.script, '"')
+			t.script = append(t.script, ` data-`+a.name+`="`+a.text+`"`...)
 		}
 	}
 }

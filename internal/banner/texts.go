@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// texts are what the banner says in one language. {actor}, {target} and {time} are filled in.
+// texts are what the banner says in one language, escaped when the program starts. {actor}, {target}, {time} and
+// {cause} are filled in.
 type texts struct {
 	lang     string
 	region   string // what the bar is, for screen readers

@@ -33,6 +33,9 @@ type Options struct {
 	// AllowUnmarked lets a page that can't carry the banner through without. Otherwise it is withheld: with an
 	// [UnmarkableError] where nothing is sent yet, else what is left of it is replaced by the banner.
 	AllowUnmarked bool
+	// FramePath is where [ServeFrame] answers, as a path of the site. With it, a page that has frames in place of a
+	// body is marked by a frame of the banner's own on top; without, it can't be.
+	FramePath string
 }
 
 // Writer puts the banner into a page that is written to it, and passes it on.
@@ -397,7 +400,7 @@ func (w *Writer) scan(p []byte) error {
 		case evFrameset:
 			from := int(place - base)
 			out = append(out, text[done:from]...)
-			return w.frameset(out, text[from:])
+			return w.frameset(out, text[from:], len(text))
 		}
 		break
 	}
@@ -463,10 +466,13 @@ func (w *Writer) placed(out, rest []byte, read int) error {
 	return w.emit(rest)
 }
 
-// frameset deals with a page that has frames in place of a body. What is in front of it may be out already: then the
-// banner and a body take its place.
-func (w *Writer) frameset(out, rest []byte) error {
-	if !w.sent || w.opts.AllowUnmarked {
+// frameset deals with a page that has frames in place of a body: they go into a frameset with the banner's own. Where
+// that can't be, and what is in front of it is out already, the banner and a body take its place.
+func (w *Writer) frameset(out, rest []byte, read int) error {
+	switch {
+	case w.opts.FramePath != "" && !w.grants.noFrame:
+		return w.placed(appendFrameset(out, w.info.Origin+w.opts.FramePath), rest, read)
+	case !w.sent || w.opts.AllowUnmarked:
 		w.hold = append(append([]byte(nil), out...), rest...)
 		return w.unmarkable(ReasonFrameset, nil)
 	}

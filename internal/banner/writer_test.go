@@ -168,6 +168,23 @@ func TestWriterUnmarkable(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	})
+	t.Run("frameset, with a frame of its own", func(t *testing.T) {
+		const own = `<frameset rows="84,*" border="0" frameborder="0" framespacing="0"><frame src="https://app.example.com/banner" ` +
+			`name="impersonate-banner" title="Impersonation" noresize="noresize" marginwidth="0" marginheight="0"/>`
+		want := strings.Replace(frames, "<frameset", own+"<frameset", 1)
+		for _, pieces := range [][]string{{frames}, strings.Split(frames, "")} {
+			rec, w, err := response(t, with(htmlType, "Content-Security-Policy", "default-src 'self'"), Options{FramePath: "/banner"}, pieces...)
+			if err != nil || !w.Marked() || rec.Body.String() != want {
+				t.Errorf("%v, marked %v: %s", err, w.Marked(), rec.Body)
+			}
+		}
+		for _, policy := range []string{"frame-src 'none'", "default-src cdn.example", "sandbox allow-scripts"} {
+			_, w, err := response(t, with(htmlType, "Content-Security-Policy", policy), Options{FramePath: "/banner"}, frames)
+			if err == nil || w.Marked() {
+				t.Errorf("%s: marked", policy)
+			}
+		}
+	})
 	t.Run("cut off in a script", func(t *testing.T) {
 		rec, w, err := response(t, htmlType, Options{}, "<script>if (")
 		if v, reason := w.Result(); err != nil || v != Unmarkable || reason != ReasonNoPlace || rec.Body.String() != "<script>if (" {

@@ -97,6 +97,16 @@
 		}
 	}
 
+	// page is the window that is left in the end: this one, or the one whose frames the banner is one of.
+	function page() {
+		try {
+			if (top.document.body.localName === "frameset") return top;
+		} catch {
+			// a page elsewhere
+		}
+		return window;
+	}
+
 	function impersonating() {
 		const seconds = Number(host.dataset.remaining);
 		if (host.dataset.remaining !== undefined) end = performance.now() + seconds * 1000;
@@ -200,8 +210,9 @@
 		find(".bar").classList.remove("folded");
 		say(text);
 		fill(find(".left"), "");
-		const from = location.pathname + location.search + location.hash;
-		setTimeout(() => location.assign(ENDED + "?from=" + encodeURIComponent(from)), LINGER);
+		const { pathname, search, hash } = page().location;
+		const from = encodeURIComponent(pathname + search + hash);
+		setTimeout(() => page().location.assign(ENDED + "?from=" + from), LINGER);
 	}
 
 	function dismiss() {
