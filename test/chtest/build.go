@@ -31,11 +31,12 @@ func build(t testing.TB) (bin, lib string) {
 }
 
 func buildServer() (bin, lib string, err error) {
-	mod, err := output(exec.Command("go", "env", "GOMOD"))
+	// Of the main module, also when a module below test/ asks.
+	root, err := output(exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/seed-240d5494/caddy-impersonate"))
 	if err != nil {
 		return "", "", err
 	}
-	dir := filepath.Join(filepath.Dir(mod), "test", "chserver")
+	dir := filepath.Join(root, "test", "chserver")
 	fetch := exec.Command(filepath.Join(dir, "fetch.sh"))
 	if lib, err = output(fetch); err != nil {
 		return "", "", fmt.Errorf("fetching the engine: %w", err)
