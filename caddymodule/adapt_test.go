@@ -55,7 +55,7 @@ func TestAdapt(t *testing.T) {
 // adapt returns the JSON of a Caddyfile, or the error.
 func adapt(t *testing.T, caddyfile string) string {
 	t.Helper()
-	cfg, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+	cfg, warnings, err := caddyfileAdapter().Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		return err.Error()
 	}
@@ -69,4 +69,18 @@ func adapt(t *testing.T, caddyfile string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+func caddyfileAdapter() caddyconfig.Adapter { return caddyconfig.GetAdapter("caddyfile") }
+
+// TestExampleCaddyfile: the Caddyfile at the root of the repository, which docker compose mounts, is one that loads.
+func TestExampleCaddyfile(t *testing.T) {
+	example, err := os.ReadFile("../Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	caddyfile := strings.ReplaceAll(string(example), "{file./run/secrets/oidc_client_secret}", "a-secret")
+	if err := validate(t, caddyfile); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 )
 
 // TestReloadKeepsSessions: after a reload people are still logged in, and impersonations go on, as long as the new
@@ -183,4 +185,24 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	}
 	nodes.Range(func(key, _ any) bool { t.Errorf("the state %v was left open", key); return true })
 	trails.Range(func(key, _ any) bool { t.Errorf("the journal %v was left open", key); return true })
+}
+
+// TestManualClock: a guest of impersonate.clocks tells the time, so that a test can end an impersonation by its clock.
+func TestManualClock(t *testing.T) {
+	w := newWorld(t)
+	w.manual, w.policy = true, "duration 20m"
+	theClock.Lock()
+	theClock.Manual = clock.NewManual(time.Now())
+	theClock.Unlock()
+	w.mustLoad()
+	alice := w.login("alice")
+	w.impersonate(alice, "sam")
+	theClock.Advance(19 * time.Minute)
+	if got := w.sees(alice); got != "user=sam by=alice" {
+		t.Fatalf("after 19 of 20 minutes: %q", got)
+	}
+	theClock.Advance(2 * time.Minute)
+	if got := w.sees(alice); got != "user=alice by=" {
+		t.Fatalf("after 21 of 20 minutes: %q", got)
+	}
 }
