@@ -19,13 +19,13 @@ type account struct {
 }
 
 var accounts = []account{
-	{"u-100", "owner", "Olivia Hart", []string{"account-owners", "staff"}, "manager", "head office", false, "account owner: may impersonate anyone not protected, changes retention"},
+	{"u-100", "owner", "Olivia Hart", []string{"account-owners", "staff"}, "manager", "head office", false, "account owner: may impersonate staff and field workers, and end anyone's impersonation"},
 	{"u-101", "admin", "Alice Ng", []string{"admins", "staff"}, "manager", "head office", false, "admin: may impersonate field workers and office staff"},
 	{"u-102", "supervisor", "Priya Nair", []string{"supervisors", "staff"}, "worker", "north", false, "delegated supervisor: may look at the accounts of the northern team"},
 	{"u-103", "sam", "Sam Reed", []string{"fieldworkers", "team-north"}, "worker", "north", false, "field worker, with a booking that won't complete"},
 	{"u-104", "office", "Tom Becker", []string{"office", "staff"}, "office", "head office", false, "office: plans bookings, may impersonate nobody"},
 	{"u-105", "former", "Frank Otto", []string{"fieldworkers", "team-north"}, "worker", "north", true, "deactivated field worker: can't log in, can't be impersonated"},
-	{"u-106", "auditor", "Mei Tan", []string{"auditors"}, "office", "head office", false, "auditor: may impersonate nobody, reads the audit"},
+	{"u-106", "auditor", "Mei Tan", []string{"auditors"}, "office", "head office", false, "auditor: may impersonate nobody, sees who impersonates whom"},
 }
 
 // others fill the lists; they have no login.
