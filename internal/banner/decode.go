@@ -150,7 +150,7 @@ func (d *decoder) run(encodings []string, sink func([]byte) error, yield func(st
 			}
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return fmt.Errorf("decoding %s: %w", encodings[len(encodings)-1], err)
@@ -199,7 +199,7 @@ func newGzip(r io.Reader) (*gzipReader, error) {
 	in := bufio.NewReaderSize(r, 4096)
 	zr, err := gzip.NewReader(in)
 	if err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, err
@@ -218,7 +218,7 @@ func (g *gzipReader) Read(p []byte) (int, error) {
 			g.ended = false
 		}
 		n, err := g.zr.Read(p)
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			return n, err
 		}
 		if g.ended = true; n > 0 {

@@ -3,6 +3,7 @@ package banner
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -33,7 +34,7 @@ func page(size int) []byte {
 func BenchmarkScanner(b *testing.B) {
 	for _, size := range []int{20_000, 200_000} {
 		doc := page(size)
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s := newScanner()

@@ -272,3 +272,39 @@ type discard struct{ h http.Header }
 func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) WriteHeader(int)             {}
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestWriterMemory: what a page costs in memory does not grow with it, wherever its body starts, and is under 64 KiB.
+func TestWriterMemory(t *testing.T) {
+	const pieces, size = 20_000, 4 << 10 // 80 MB
+	for name, piece := range map[string]string{
+		"in the body":     strings.Repeat("<p>text</p>", size/11),
+		"in a comment":    strings.Repeat("<!-- body -", size/11),
+		"in the head":     strings.Repeat("<link x>\n", size/9),
+		"in a tag":        strings.Repeat("x='/>' ", size/7),
+		"in a script":     strings.Repeat("</scrip<!--", size/11),
+		"in a short loop": "<meta content=x><title>" + strings.Repeat("x", size) + "</title>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := map[string]string{"in the body": "<body>", "in a tag": "<link ", "in a script": "<script>"}[name]
+			dst := &discard{h: http.Header{"Content-Type": {"text/html"}}}
+			w := NewWriter(dst, http.StatusOK, &testInfo, Options{})
+			if _, err := w.Write([]byte(start)); err != nil {
+				t.Fatal(err)
+			}
+			p := []byte(piece)
+			most := 0
+			allocs := testing.AllocsPerRun(pieces, func() {
+				if _, err := w.Write(p); err != nil {
+					t.Fatal(err)
+				}
+				most = max(most, cap(w.hold)+cap(w.raw))
+			})
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if most+joinLimit > 64<<10 || allocs > 1 {
+				t.Errorf("%d bytes kept, %v allocations a piece", most, allocs)
+			}
+		})
+	}
+}
