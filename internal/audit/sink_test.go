@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -107,15 +108,17 @@ func (m *memory) take(b *audit.Batch) error {
 	return nil
 }
 
+// describe is all of a batch, as one hash.
 func describe(b *audit.Batch) string {
-	text := fmt.Sprintln(b.LogID, b.From, b.To)
+	h := sha256.New()
+	fmt.Fprintln(h, b.LogID, b.From, b.To)
 	for _, row := range b.Requests {
-		text += fmt.Sprintln(row.Values(), row.LeafHash)
+		h.Write(row.AppendCanonical(row.LeafHash[:]))
 	}
 	for _, row := range b.Events {
-		text += fmt.Sprintln(row.Values(), row.LeafHash)
+		h.Write(row.AppendCanonical(row.LeafHash[:]))
 	}
-	return text
+	return string(h.Sum(nil))
 }
 
 // has tells how many rows there are.
