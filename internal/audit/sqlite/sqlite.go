@@ -1,7 +1,8 @@
 // Package sqlite is the audit's sink where no ClickHouse is named: one file with the same tables and views, for one
 // machine. Times are text (RFC 3339, UTC, microseconds), hashes blobs of 32 bytes.
 //
-// It writes exactly once because a row's key is its place in its log: a batch that comes again adds nothing.
+// It writes exactly once because a row's key is its place in its log: a batch that comes again adds nothing. Another
+// row for a place that is taken is refused, never dropped: two journals must have come by one log id.
 package sqlite
 
 import (
@@ -14,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/pressly/goose/v3"
@@ -53,7 +55,7 @@ func Open(ctx context.Context, path string) (_ *Sink, err error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"}, "_txlock": {"immediate"}}
+	q := url.Values{"_pragma": {"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, err
@@ -133,27 +135,30 @@ func (s *Sink) Write(ctx context.Context, b *audit.Batch) (err error) {
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	if len(b.Requests) > 0 {
-		err := insert(ctx, tx, audit.TableRequests, names(audit.RequestColumns(), "leaf_hash"), len(b.Requests), func(i int) []any {
+		columns := audit.RequestColumns()
+		err := insert(ctx, tx, audit.TableRequests, names(columns, "leaf_hash"), len(b.Requests), func(i int) []any {
 			r := b.Requests[i]
-			return append(values(audit.RequestColumns(), r.Values()), r.LeafHash[:])
+			return append(values(columns, r.Values()), r.LeafHash[:])
 		})
 		if err != nil {
 			return err
 		}
 	}
 	if len(b.Events) > 0 {
-		err := insert(ctx, tx, audit.TableEvents, names(audit.EventColumns(), "leaf_hash"), len(b.Events), func(i int) []any {
+		columns := audit.EventColumns()
+		err := insert(ctx, tx, audit.TableEvents, names(columns, "leaf_hash"), len(b.Events), func(i int) []any {
 			e := b.Events[i]
-			return append(values(audit.EventColumns(), e.Values()), e.LeafHash[:])
+			return append(values(columns, e.Values()), e.LeafHash[:])
 		})
 		if err != nil {
 			return err
 		}
 	}
 	if len(b.Checkpoints) > 0 {
-		err := insert(ctx, tx, audit.TableCheckpoints, names(audit.CheckpointColumns()), len(b.Checkpoints), func(i int) []any {
+		columns := audit.CheckpointColumns()
+		err := insert(ctx, tx, audit.TableCheckpoints, names(columns), len(b.Checkpoints), func(i int) []any {
 			c := b.Checkpoints[i]
-			v := values(audit.CheckpointColumns(), c.Values())
+			v := values(columns, c.Values())
 			v[3] = c.RootHash[:]
 			return v
 		})
@@ -164,6 +169,7 @@ func (s *Sink) Write(ctx context.Context, b *audit.Batch) (err error) {
 	return tx.Commit()
 }
 
+// insert adds rows. Their last column is what tells two rows with one key apart.
 func insert(ctx context.Context, tx *sql.Tx, table string, columns []string, n int, row func(int) []any) error {
 	query := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ") ON CONFLICT DO NOTHING"
 	stmt, err := tx.PrepareContext(ctx, query)
@@ -172,11 +178,48 @@ func insert(ctx context.Context, tx *sql.Tx, table string, columns []string, n i
 	}
 	defer stmt.Close()
 	for i := range n {
-		if _, err := stmt.ExecContext(ctx, row(i)...); err != nil {
+		values := row(i)
+		result, err := stmt.ExecContext(ctx, values...)
+		if err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
+		}
+		added, err := result.RowsAffected()
+		if err == nil && added == 0 {
+			err = same(ctx, tx, table, values)
+		}
+		if err != nil {
 			return fmt.Errorf("table %s: %w", table, err)
 		}
 	}
 	return nil
+}
+
+// same checks that a row that is there already is the one that came.
+func same(ctx context.Context, tx *sql.Tx, table string, values []any) error {
+	key, last := "seq", "leaf_hash"
+	if table == audit.TableCheckpoints {
+		key, last = "size", "note"
+	}
+	logID, place := values[1], values[2]
+	query := "SELECT count(*) FROM " + table + " WHERE log_id = ? AND " + key + " = ? AND " + last + " = ?"
+	var n int
+	if err := tx.QueryRowContext(ctx, query, logID, place, values[len(values)-1]).Scan(&n); err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("%s %v of log %v is there with other contents; do two gateways use copies of one journal? %w", key, place, logID, audit.ErrPermanent)
+	}
+	return nil
+}
+
+// LastSeq implements [audit.Resumer].
+func (s *Sink) LastSeq(ctx context.Context, logID string) (uint64, error) {
+	const query = `SELECT max(coalesce((SELECT max(seq) FROM requests WHERE log_id = ?1), 0), coalesce((SELECT max(seq) FROM events WHERE log_id = ?1), 0))`
+	var last int64
+	if err := s.db.QueryRowContext(ctx, query, logID).Scan(&last); err != nil {
+		return 0, fmt.Errorf("reading the end of log %s in the audit database %s: %w", logID, s.path, err)
+	}
+	return uint64(last), nil
 }
 
 func names(columns []audit.Column, more ...string) []string {
@@ -187,11 +230,17 @@ func names(columns []audit.Column, more ...string) []string {
 	return append(list, more...)
 }
 
-// values are a row's for the driver. Numbers go as text: the table's STRICT type INTEGER makes integers of them.
+// values are a row's for the driver.
 func values(columns []audit.Column, texts []string) []any {
 	list := make([]any, len(columns), len(columns)+1)
 	for i, t := range texts {
 		list[i] = t
+		if columns[i].Kind == audit.KindNumber {
+			// What is no int64 stays text, and the table's STRICT type refuses it.
+			if n, err := strconv.ParseInt(t, 10, 64); err == nil {
+				list[i] = n
+			}
+		}
 	}
 	return list
 }
