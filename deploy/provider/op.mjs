@@ -43,20 +43,20 @@ const provider = new Provider(issuer, {
 });
 provider.proxy = process.env.BEHIND_PROXY === '1';
 
-const page = (message) => `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+const page = (path, message) => `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>Log in</title><style>body{font:16px/1.5 system-ui;display:grid;place-items:center;min-height:90vh}input,button{font:inherit;display:block;width:16rem;margin:.3rem 0 1rem;padding:.5rem}</style>
-<form method="post"><h1>Log in</h1><p role="alert">${message}</p><label>Username <input name="username" autocomplete="username" required autofocus></label>
-<label>Password <input name="password" type="password" autocomplete="current-password" required></label><button>Log in</button></form>`;
+<form method="post" action="${path}"><h1>Log in</h1>${message && `<p role="alert">${message}</p>`}<label>Username <input name="username" autocomplete="username" required autofocus></label>
+<label>Password <input name="password" type="password" autocomplete="current-password" required></label><button>Log in</button></form></html>`;
 
 provider.use(async (ctx, next) => {
   if (ctx.path === '/healthz') {
     ctx.body = 'ok';
     return undefined;
   }
-  if (!ctx.path.startsWith('/login/')) return next();
+  if (!/^\/login\/[\w-]+$/.test(ctx.path)) return next();
   await provider.interactionDetails(ctx.req, ctx.res);
   ctx.type = 'html';
-  ctx.body = page('');
+  ctx.body = page(ctx.path, '');
   if (ctx.method !== 'POST') return undefined;
   let form = '';
   for await (const chunk of ctx.req) if ((form += chunk).length > 10000) ctx.throw(413);
@@ -64,7 +64,7 @@ provider.use(async (ctx, next) => {
   const account = Object.hasOwn(accounts, q.get('username')) && accounts[q.get('username')];
   if (!account || account.password !== q.get('password')) {
     ctx.status = 401;
-    ctx.body = page('That username and password don’t match.');
+    ctx.body = page(ctx.path, 'That username and password don’t match.');
     return undefined;
   }
   ctx.respond = false;

@@ -152,6 +152,9 @@ type gateway struct {
 	cmd   *exec.Cmd
 	done  chan struct{}
 	log   *logBuffer
+	// config is the Caddyfile; empty: Caddyfile in the parts' directory. Env is added to the environment.
+	config string
+	env    []string
 }
 
 // startGateway runs the binary on the parts' Caddyfile and waits until it serves.
@@ -171,8 +174,12 @@ func startGateway(t *testing.T, p *parts) *gateway {
 
 func (g *gateway) start() {
 	g.t.Helper()
-	g.cmd = exec.Command(binary, "run", "--config", filepath.Join(g.parts.Dir, "Caddyfile"), "--adapter", "caddyfile")
+	if g.config == "" {
+		g.config = filepath.Join(g.parts.Dir, "Caddyfile")
+	}
+	g.cmd = exec.Command(binary, "run", "--config", g.config, "--adapter", "caddyfile")
 	g.cmd.Env = append(os.Environ(), "HOME="+g.parts.Dir, "XDG_DATA_HOME="+g.parts.Dir, "XDG_CONFIG_HOME="+g.parts.Dir)
+	g.cmd.Env = append(g.cmd.Env, g.env...)
 	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
