@@ -139,6 +139,7 @@ func TestScreenshots(t *testing.T) {
 	a.pages["/fixed"] = testPage{body: page("lang=en", "<style>header{position:fixed;inset:0 0 auto 0}main{padding-top:60px}</style>")}
 	a.pages["/shell"] = testPage{body: page("lang=en", "<style>html,body{height:100%;overflow:hidden}body{display:flex;flex-direction:column}main{overflow:auto;flex:1}</style>")}
 	a.pages["/shellvh"] = testPage{body: page("lang=en", "<style>body{height:100vh;overflow:hidden;display:flex;flex-direction:column}main{overflow:auto;flex:1}</style>")}
+	a.pages["/folded"] = testPage{body: page("lang=en", "<style>header,footer{position:fixed;inset:0 0 auto}footer{inset:auto 0 0;padding:12px;background:#0f4c81}main{padding:60px 16px}</style><script>addEventListener('load',()=>document.body.insertAdjacentHTML('beforeend','<footer>.</footer>'))</script>")}
 	a.pages["/noscript"] = testPage{body: page("lang=en", ""), headers: map[string]string{"Content-Security-Policy": "script-src 'strict-dynamic'; style-src 'unsafe-inline'"}}
 	a.pages["/soon"] = testPage{body: page("lang=en", ""), info: func(i *Info) { i.ExpiresAt = i.Now.Add(45 * time.Second) }}
 	a.pages["/notice"] = testPage{body: page("lang=en", ""), info: func(i *Info) { i.Notice = "expired" }}

@@ -76,7 +76,7 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 		b = append(b, t.dismiss...)
 		b = append(b, `</button></span>`...)
 	} else {
-		b = appendControls(b, info, g, t, target)
+		b = appendControls(b, info, g, t, actor, target)
 	}
 	b = append(b, `<p class="say" role="status" dir="auto"></p></div></template>`...)
 	if !g.noScript {
@@ -99,14 +99,16 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 	return append(b, `</a></impersonate-banner>`...)
 }
 
-func appendControls(b []byte, info *Info, g *grants, t *texts, target string) []byte {
-	b = append(b, `<p class="short"><bdi>`...)
-	b = escape(b, target, maxNameText)
+func appendControls(b []byte, info *Info, g *grants, t *texts, actor, target string) []byte {
+	b = append(b, `<p class="short">`...)
+	b = appendName(b, actor)
+	b = append(b, ` &#8250; `...) // mirrored where text runs from right to left
+	b = appendName(b, target)
 	if info.Mode == "read_only" {
-		b = append(b, `</bdi></p><span class="mode">`...)
+		b = append(b, `</p><span class="mode">`...)
 		b = append(b, t.readOnly...)
 	} else {
-		b = append(b, `</bdi></p><span class="mode full">`...)
+		b = append(b, `</p><span class="mode full">`...)
 		b = append(b, t.full...)
 	}
 	b = append(b, `</span>`...)

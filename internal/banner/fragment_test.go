@@ -76,16 +76,16 @@ func TestRenderSays(t *testing.T) {
 		change func(*Info)
 		want   string
 	}{
-		{"default", func(*Info) {}, "Alice Ng is using the account of Sam Reed|Sam Reed|Full access|Reason|ticket 17|30 min left|Return to my account"},
-		{"read only, no end, no reason", func(i *Info) { i.Mode, i.Reason, i.ExpiresAt = "read_only", "", time.Time{} }, "Alice Ng is using the account of Sam Reed|Sam Reed|Read only|Return to my account"},
-		{"no names", func(i *Info) { i.Actor, i.Target = "", " " }, "alice is using the account of sam|sam|Full access|Reason|ticket 17|30 min left|Return to my account"},
-		{"its own text", func(i *Info) { i.Text = "A & B" }, "A & B|Sam Reed|Full access|Reason|ticket 17|30 min left|Return to my account"},
-		{"over", func(i *Info) { i.Now = i.ExpiresAt.Add(time.Hour) }, "Alice Ng is using the account of Sam Reed|Sam Reed|Full access|Reason|ticket 17|0 min left|Return to my account"},
-		{"German", func(i *Info) { i.Languages = "de-AT,de;q=0.9,en;q=0.5" }, "Alice Ng verwendet das Konto von Sam Reed|Sam Reed|Voller Zugriff|Grund|ticket 17|noch 30 Min.|Zurück zu meinem Konto"},
-		{"Japanese", func(i *Info) { i.Languages = "zh, ja;q=0.8" }, "Alice Ng が Sam Reed のアカウントを使用中|Sam Reed|フルアクセス|理由|ticket 17|残り 30 分|自分のアカウントに戻る"},
+		{"default", func(*Info) {}, "Alice Ng is using the account of Sam Reed|Alice Ng › Sam Reed|Full access|Reason|ticket 17|30 min left|Return to my account"},
+		{"read only, no end, no reason", func(i *Info) { i.Mode, i.Reason, i.ExpiresAt = "read_only", "", time.Time{} }, "Alice Ng is using the account of Sam Reed|Alice Ng › Sam Reed|Read only|Return to my account"},
+		{"no names", func(i *Info) { i.Actor, i.Target = "", " " }, "alice is using the account of sam|alice › sam|Full access|Reason|ticket 17|30 min left|Return to my account"},
+		{"its own text", func(i *Info) { i.Text = "A & B" }, "A & B|Alice Ng › Sam Reed|Full access|Reason|ticket 17|30 min left|Return to my account"},
+		{"over", func(i *Info) { i.Now = i.ExpiresAt.Add(time.Hour) }, "Alice Ng is using the account of Sam Reed|Alice Ng › Sam Reed|Full access|Reason|ticket 17|0 min left|Return to my account"},
+		{"German", func(i *Info) { i.Languages = "de-AT,de;q=0.9,en;q=0.5" }, "Alice Ng verwendet das Konto von Sam Reed|Alice Ng › Sam Reed|Voller Zugriff|Grund|ticket 17|noch 30 Min.|Zurück zu meinem Konto"},
+		{"Japanese", func(i *Info) { i.Languages = "zh, ja;q=0.8" }, "Alice Ng が Sam Reed のアカウントを使用中|Alice Ng › Sam Reed|フルアクセス|理由|ticket 17|残り 30 分|自分のアカウントに戻る"},
 		{"notice", func(i *Info) { i.Notice = "expired" }, "Your impersonation of Sam Reed ended: time ran out. You are in your own account again.|Dismiss"},
 		{"notice, of an unknown cause", func(i *Info) { i.Notice = "x" }, "Your impersonation of Sam Reed ended: it was ended. You are in your own account again.|Dismiss"},
-		{"long names", func(i *Info) { i.Target = strings.Repeat("x", 100); i.Mode = "full" }, "Alice Ng is using the account of " + strings.Repeat("x", 80) + "…|" + strings.Repeat("x", 80) + "…|Full access|Reason|ticket 17|30 min left|Return to my account"},
+		{"long names", func(i *Info) { i.Target = strings.Repeat("x", 100); i.Mode = "full" }, "Alice Ng is using the account of " + strings.Repeat("x", 80) + "…|Alice Ng › " + strings.Repeat("x", 80) + "…|Full access|Reason|ticket 17|30 min left|Return to my account"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			i := info
