@@ -110,7 +110,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if err := h.app.wait(r.Context(), startWithin); err != nil {
 			return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("waiting for the app impersonate to start: %w", err))
 		}
-		site = h.site.Load()
+		if site = h.site.Load(); site == nil {
+			return caddyhttp.Error(http.StatusServiceUnavailable, errors.New("the handler was added after the app impersonate had started"))
+		}
 	}
 	h.app.requests.enter()
 	defer h.app.requests.leave()

@@ -49,7 +49,6 @@ type world struct {
 	addr     string
 	provider *idptest.Provider
 	app      *httptest.Server
-	clock    *clock.Manual
 	journal  string
 	policy   string // lines in the policy
 	extra    string // further global options

@@ -66,7 +66,7 @@ func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
 			}
 			return 0
 		},
-		OnEnd: n.onEnd,
+		OnEnd: LeaveNotice(n.Sessions, o.Log),
 	})
 	n.Sessions.OnDelete(func(ctx context.Context, id state.Hash, _ string) {
 		if err := n.Impersonations.EndSession(ctx, id, impersonation.CauseLogout, ""); err != nil {
@@ -113,40 +113,4 @@ func (n *Node) Use(ctx context.Context, r impersonation.Rules, rec Recorder, l s
 // Close writes down what is left to, until ctx ends, and closes the store. Sessions and live impersonations stay in it.
 func (n *Node) Close(ctx context.Context) error {
 	return errors.Join(n.Impersonations.Close(ctx), n.Sessions.Close(ctx), n.Store.Close())
-}
-
-// onEnd leaves word for a person whose impersonation ended without their doing.
-func (n *Node) onEnd(ctx context.Context, l *impersonation.Live, e *impersonation.Ended) {
-	if !e.Unasked() {
-		return
-	}
-	err := n.Sessions.SetNotice(ctx, l.Session, noticeOf(l.TargetName, l.TargetUsername, e))
-	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		n.log.ErrorContext(ctx, "the person could not be left word that their impersonation ended", "impersonation", l.ID, "error", err)
-	}
-}
-
-// noticeOf tells a person how their impersonation ended.
-func noticeOf(name, username string, e *impersonation.Ended) string {
-	if name == "" {
-		name = username
-	}
-	const back = " You are back in your own account."
-	switch e.Cause {
-	case impersonation.CauseExpired:
-		return "Your time in the account of " + name + " is over." + back
-	case impersonation.CauseIdle:
-		return "You left the account of " + name + " because nothing happened there for a while." + back
-	case impersonation.CauseRevoked:
-		if e.By != "" {
-			return e.By + " ended your use of the account of " + name + "." + back
-		}
-		return "Your use of the account of " + name + " was ended." + back
-	case impersonation.CauseTargetDeactivated:
-		return "The account of " + name + " was deactivated." + back
-	}
-	if e.Refusal != nil {
-		return "You can't use the account of " + name + " any longer. " + e.Refusal.Message + back
-	}
-	return "Your use of the account of " + name + " has ended." + back
 }
