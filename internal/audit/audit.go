@@ -126,8 +126,8 @@ type Checkpoint struct {
 // Batch is a run of consecutive log positions, cut once: it is resent byte-identical until the sink has it.
 type Batch struct {
 	LogID string
-	// From and To are the first and last Seq in it, inclusive. Every Seq between is a request or an event of it. A
-	// batch without rows (checkpoints alone) has To == From-1.
+	// From and To are the first and last Seq in it, inclusive. Every Seq between is a request or an event of it, unless
+	// the journal was damaged. A batch without rows (checkpoints alone) has To == From-1.
 	From, To uint64
 	// Token names the batch: the same for every try. Sinks deduplicate on it.
 	Token       string

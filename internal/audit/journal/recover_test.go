@@ -269,7 +269,7 @@ func TestForgedRecord(t *testing.T) {
 }
 
 func FuzzRecovery(f *testing.F) {
-	name, content, records := sample(f, lengths(8)...)
+	_, content, records := sample(f, lengths(8)...)
 	f.Add(content, uint16(0), []byte(nil))
 	f.Add(content[:records[3].From+5], uint16(9), []byte("\xff"))
 	f.Add(content, uint16(records[2].From), make([]byte, 40))
@@ -279,32 +279,66 @@ func FuzzRecovery(f *testing.F) {
 		if int(at) < len(segment) {
 			copy(segment[at:], over)
 		}
-		dir := place(t, name, segment)
-		j, found, err := journal.Open(journal.Options{Dir: dir})
-		if err != nil {
-			return // another format's version
-		}
-		if found.TornBytes < 0 || found.TornBytes > int64(len(segment)) {
-			t.Errorf("%+v", found)
-		}
-		ticket, err := j.Append(1, []byte("next"), true)
-		if err == nil {
-			err = ticket.Wait(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := j.NewReader(journal.Position{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		list := drainAll(t, r)
-		if len(list) != found.Records+1 || list[len(list)-1] != "next" {
-			t.Errorf("read %d records, replayed %d: %+v", len(list), found.Records, found)
-		}
-		r.Close()
-		if err := j.Close(); err != nil {
+		if err := recoverFrom(t, segment); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// TestRandomTails: very many random ends and damages; each is recovered or cut off.
+func TestRandomTails(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	_, content, _ := sample(t, lengths(12)...)
+	for round := range 20_000 {
+		segment := bytes.Clone(content[:journal.DataStart+random.IntN(len(content)-journal.DataStart+1)])
+		for range random.IntN(40) {
+			segment = append(segment, byte(random.Uint32()))
+		}
+		for range random.IntN(3) {
+			from := random.IntN(len(segment))
+			for i := from; i < min(from+1+random.IntN(64), len(segment)); i++ {
+				segment[i] = byte(random.Uint32())
+			}
+		}
+		if random.IntN(8) == 0 {
+			segment = append(segment, make([]byte, random.IntN(3000))...)
+		}
+		if err := recoverFrom(t, segment); err != nil {
+			t.Fatalf("seed %d round %d: %v", seed, round, err)
+		}
+	}
+}
+
+// recoverFrom opens a journal whose only segment is this, and goes on with it.
+func recoverFrom(t *testing.T, segment []byte) error {
+	t.Helper()
+	fsys := newMemory()
+	fsys.put("/"+journal.SegmentName(1), segment)
+	j, found, err := journal.Open(journal.Options{Dir: "/", FS: fsys, SegmentBytes: 8192})
+	if err != nil {
+		return nil // another format's version
+	}
+	defer j.Close()
+	if found.TornBytes < 0 || found.TornBytes > int64(len(segment)) {
+		return fmt.Errorf("found %+v", found)
+	}
+	ticket, err := j.Append(1, []byte("next"), true)
+	if err == nil {
+		err = ticket.Wait(t.Context())
+	}
+	if err != nil {
+		return err
+	}
+	r, err := j.NewReader(journal.Position{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	list := drainAll(t, r)
+	if len(list) != found.Records+1 || list[len(list)-1] != "next" {
+		return fmt.Errorf("read %d records, replayed %d: %+v", len(list), found.Records, found)
+	}
+	return nil
 }
