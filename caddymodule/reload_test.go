@@ -2,10 +2,15 @@ package caddymodule
 
 import (
 	"bufio"
+	"database/sql"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,5 +209,78 @@ func TestManualClock(t *testing.T) {
 	theClock.Advance(2 * time.Minute)
 	if got := w.sees(alice); got != "user=alice by=" {
 		t.Fatalf("after 21 of 20 minutes: %q", got)
+	}
+}
+
+// TestReloadUnderTraffic: requests during reloads are served as before, none refused and none as somebody else, and each is
+// in the audit once.
+func TestReloadUnderTraffic(t *testing.T) {
+	w := newWorld(t)
+	w.mustLoad()
+	alice := w.login("alice")
+	w.impersonate(alice, "sam")
+	target, err := url.Parse(w.url("/page"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := alice.Jar.Cookies(target)
+
+	done := make(chan struct{})
+	var served atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target.String(), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, c := range cookies {
+					req.AddCookie(c)
+				}
+				res, err := client.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				body, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if err != nil || res.StatusCode != http.StatusOK || string(body) != "user=sam by=alice" {
+					t.Errorf("%s %q, %v", res.Status, body, err)
+					return
+				}
+				served.Add(1)
+			}
+		})
+	}
+	for range 8 {
+		before := served.Load()
+		w.mustLoad()
+		w.eventually("traffic after a reload", func() bool { return t.Failed() || served.Load() > before+20 })
+	}
+	close(done)
+	wg.Wait()
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("closing", func() bool { _, open := trails.References(filepath.Join(w.dir, "journal")); return !open })
+
+	db, err := sql.Open("sqlite", filepath.Join(w.dir, "audit.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var rows, distinct int64
+	err = db.QueryRowContext(t.Context(), `SELECT count(*), count(DISTINCT request_id) FROM requests WHERE path = '/page' AND status = 200 AND outcome = 'completed'`).Scan(&rows, &distinct)
+	if err != nil || rows != served.Load() || distinct != rows {
+		t.Errorf("%d requests served, %d rows of %d requests in the audit, %v", served.Load(), rows, distinct, err)
 	}
 }

@@ -57,4 +57,3 @@ func TestNodeKeepsItsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
