@@ -230,7 +230,7 @@ func TestPowerCut(t *testing.T) {
 				wait := random.IntN(2) == 0
 				ticket, err := j.Append(1, []byte(payload), wait)
 				if err != nil {
-					clk.Advance(journal.ProbeTime)
+					recovered(t, j, clk)
 					continue
 				}
 				appended[payload] = i
