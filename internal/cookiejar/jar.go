@@ -436,6 +436,18 @@ func (j *Jar) Own(r *http.Request, now time.Time) string {
 	return strings.Join(kept, "; ")
 }
 
+// Left tells whether a request carries a cookie that the impersonation left in the browser.
+func (j *Jar) Left(r *http.Request) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range pairs(r.Header["Cookie"]) {
+		if !j.ofActor(p) && j.left(p) {
+			return true
+		}
+	}
+	return false
+}
+
 // left tells whether a pair is one the impersonation left in the browser.
 func (j *Jar) left(p pair) bool {
 	if s := j.script[p.name]; s != nil && s.Value == p.value {

@@ -59,7 +59,8 @@ type Next func(http.ResponseWriter, *http.Request) error
 // Gateway serves a configuration's sites.
 type Gateway struct {
 	Options
-	own *http.ServeMux
+	own     *http.ServeMux
+	orphans orphans
 }
 
 // SiteOptions are one `impersonate` directive.
@@ -222,16 +223,20 @@ func (g *Gateway) mount() {
 	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
 	guard := func(f http.HandlerFunc) http.Handler { return csrf.Handler(f) }
 
-	g.own.Handle("GET "+Prefix+"login", http.HandlerFunc(g.Login.ServeLogin))
-	g.own.Handle("GET "+Prefix+"callback", http.HandlerFunc(g.Login.ServeCallback))
+	g.own.Handle("GET "+Prefix+"login", g.serveLogin(g.Login.ServeLogin))
+	g.own.Handle("GET "+Prefix+"callback", g.serveLogin(g.Login.ServeCallback))
 	g.own.Handle("POST "+Prefix+"logout", guard(g.serveLogout))
 	g.own.Handle("POST "+Prefix+"backchannel-logout", http.HandlerFunc(g.Login.ServeBackchannelLogout))
 	g.own.Handle("GET "+Prefix+"jwks.json", http.HandlerFunc(g.serveJWKS))
 	g.own.Handle("GET "+Prefix+"healthz", http.HandlerFunc(g.serveHealthz))
 	g.own.Handle("GET "+Prefix+"readyz", http.HandlerFunc(g.serveReadyz))
 	g.own.Handle("GET "+Prefix+"logged-out", http.HandlerFunc(g.Login.ServeLoggedOut))
-	pages := portal.New(portal.Options{
-		Session:        g.session,
+	session := func(r *http.Request) (*session.Session, string, bool) {
+		f := g.found(r)
+		return f.sess, f.raw, f.sess != nil
+	}
+	pages := g.needsState(portal.New(portal.Options{
+		Session:        session,
 		Rules:          func() impersonation.Rules { return g.Rules },
 		Impersonations: g.Impersonations,
 		Clock:          g.Clock,
@@ -240,8 +245,9 @@ func (g *Gateway) mount() {
 		ClientIP:       g.ClientIP,
 		OnStart:        g.onStart,
 		OnStop:         g.onStop,
-	})
+	}))
 	g.own.Handle(Prefix, pages)
+	g.own.HandleFunc("GET "+framePath, g.serveFrame)
 	g.own.HandleFunc(Prefix+"assets/", func(w http.ResponseWriter, r *http.Request) {
 		if !banner.ServeAsset(w, r) {
 			pages.ServeHTTP(w, r)

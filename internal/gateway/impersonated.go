@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
@@ -16,11 +15,6 @@ import (
 // serveImpersonated forwards the request as the target: written down first, marked for the person to see, cut when
 // the impersonation ends.
 func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Next, live *impersonation.Live, b *browser, v *view, now time.Time) (err error) {
-	if !live.Enter() {
-		problem.Write(w, r, severed) // it ended between the decision and here
-		return nil
-	}
-	defer live.Leave()
 	live.Touch(now)
 
 	// Write the intent. It travels to the disk while the request travels to the app.
@@ -30,10 +24,10 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 		problem.Write(w, r, noRecord)
 		return nil
 	}
-	defer func() { rec.finish() }()
+	defer rec.finish()
 
 	if p, refusal := s.refused(r, live.Mode); p != nil {
-		if !rec.durable(r.Context()) {
+		if !rec.durable() {
 			p = noRecord
 		}
 		rec.refused(p.Status, refusal)
@@ -41,13 +35,13 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 		return nil
 	}
 	unsafe := !isSafe(r)
-	if unsafe && !rec.durable(r.Context()) { // record before effect
+	if unsafe && !rec.durable() { // record before effect
 		rec.refused(noRecord.Status, "audit_unavailable")
 		problem.Write(w, r, noRecord)
 		return nil
 	}
 
-	document := banner.IsDocument(r)
+	document := r.Method != http.MethodConnect && banner.IsDocument(r)
 	if err := s.swap(r, v); err != nil {
 		s.Log.Error("the assertion can't be signed", "error", err, "impersonation", live.ID)
 		rec.refused(unusableIdentity.Status, "identity_unusable")
@@ -57,62 +51,24 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 	if r.Header["X-Request-Id"] == nil {
 		r.Header["X-Request-Id"] = []string{rec.row.RequestID}
 	}
-	b.targetCookies(s, r, live, now)
+	held := b.targetCookies(s, r, live, now)
 	if document {
 		banner.PrepareRequest(r)
 	}
 
 	// The request, and what is under way of its answer, end with the impersonation.
-	forwarded, cancel, detach := contextWith(r, live)
-	mw := &markingWriter{ResponseWriter: w, site: s, request: r, live: live, browser: b, view: v, record: rec, document: document, cancel: cancel, now: now}
-	defer cancel(nil)
-	defer detach()
-	stopSever := context.AfterFunc(live.Context(), mw.sever)
-	defer stopSever()
-
+	ctx, cancel := context.WithCancelCause(r.Context())
+	mw := &markingWriter{ResponseWriter: w, site: s, request: r, live: live, browser: b, jar: held, view: v, record: rec, document: document, cancel: cancel, now: now}
+	stop := context.AfterFunc(live.Context(), mw.sever)
 	defer func() {
-		p := recover()
-		rec.result.ResponseBytes = mw.bytes.Load()
-		ended := live.Context().Err() != nil
-		switch {
-		case mw.replaced:
-			// The answer was ours, and is complete; the app's was cut off on purpose.
-			if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // panics carry the very value
-				panic(p)
-			}
-			err = nil
-		case ended && !mw.wroteHeader:
-			problem.Write(w, r, severed)
-			rec.outcome(severed.Status, audit.OutcomeSevered)
-			err = nil
-		case ended && mw.hijacked:
-			rec.outcome(mw.status, audit.OutcomeSevered)
-			err = nil
-		case ended && (p != nil || err != nil || r.Method == http.MethodConnect):
-			mw.abort()
-			rec.outcome(mw.status, audit.OutcomeSevered)
-			panic(http.ErrAbortHandler) // the browser must see that it was cut
-		case p != nil:
-			mw.abort()
-			rec.aborted(r, mw.status)
-			panic(p)
-		default:
-			if err == nil {
-				if cerr := mw.close(); cerr != nil {
-					rec.aborted(r, mw.status)
-					s.Log.Warn("a marked page could not be finished", "error", cerr, "impersonation", live.ID)
-					panic(http.ErrAbortHandler)
-				}
-			} else if !mw.wroteHeader && !rec.durable(r.Context()) {
-				problem.Write(w, r, noRecord)
-				rec.refused(noRecord.Status, "audit_unavailable")
-				err = nil
-				return
-			}
-			rec.answered(r, mw.status, err, s.StatusOf)
-		}
+		defer cancel(nil)
+		defer stop()
+		err = mw.end(recover(), err)
 	}()
-	return next(mw, forwarded)
+	if live.Ended() != nil { // while the intent was written
+		return nil
+	}
+	return next(mw, r.WithContext(ctx))
 }
 
 // refused is what the gateway itself refuses of an impersonated request, whatever the policy.

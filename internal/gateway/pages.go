@@ -1,48 +1,97 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
 )
+
+// found is who asks for one of the gateway's own pages, looked up once.
+type found struct {
+	sess    *session.Session
+	raw     string
+	browser *browser
+	err     error
+}
+
+type foundKey struct{}
+
+func (g *Gateway) found(r *http.Request) *found {
+	if f, ok := r.Context().Value(foundKey{}).(*found); ok {
+		return f
+	}
+	f := &found{}
+	if f.sess, f.raw, f.err = g.lookup(r); f.sess != nil {
+		f.browser, f.err = g.browserOf(r.Context(), f.sess, f.raw)
+	}
+	if f.err != nil {
+		f.sess = nil
+	}
+	return f
+}
 
 // servePages answers everything under Prefix. Whatever page comes first after an end gives the browser the
 // actor's own cookies back.
 func (s *Site) servePages(w http.ResponseWriter, r *http.Request) {
-	if sess, raw, err := s.lookup(r); err == nil && sess != nil {
-		b := s.browserOf(r.Context(), sess, raw)
-		if live := s.Impersonations.Of(r.Context(), sess.ID); live == nil {
-			b.restore(s.Gateway, w.Header(), s.Clock.Now())
-		} else if held := b.jar.Load(); held != nil && held.impersonation == live.ID {
+	if forEveryone(r.URL.Path) {
+		s.own.ServeHTTP(w, r)
+		return
+	}
+	f := s.found(r)
+	if f.sess != nil {
+		if live := s.Impersonations.Of(r.Context(), f.sess.ID); live == nil {
+			f.browser.restore(s.Gateway, w.Header(), s.Clock.Now())
+		} else if held := f.browser.jar.Load(); held != nil && held.impersonation == live.ID {
 			held.Observe(withoutOurs(r))
 		}
 	}
-	s.own.ServeHTTP(w, r)
+	s.own.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), foundKey{}, f)))
+}
+
+// forEveryone tells which pages are the same for all, and may be kept by caches: no cookie goes with them.
+func forEveryone(path string) bool {
+	switch path {
+	case Prefix + "jwks.json", Prefix + "healthz", Prefix + "readyz":
+		return true
+	}
+	return strings.HasPrefix(path, Prefix+"assets/")
+}
+
+// needsState answers in a page's place while nobody can tell who asks for it: they may well be logged in.
+func (g *Gateway) needsState(page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if forEveryone(r.URL.Path) || g.found(r).err == nil {
+			page.ServeHTTP(w, r)
+			return
+		}
+		g.Log.Error("sessions can't be read", "error", g.found(r).err)
+		p := *stateDown
+		p.Links = []problem.Link{problem.Return}
+		problem.Write(w, r, &p)
+	})
 }
 
 // onStart is called by the portal once an impersonation has begun, before it answers.
 func (g *Gateway) onStart(w http.ResponseWriter, r *http.Request, live *impersonation.Live) {
-	sess, raw, err := g.lookup(r)
-	if err != nil || sess == nil {
-		return
+	if f := g.found(r); f.sess != nil {
+		f.browser.begin(g, w.Header(), r, live, g.Clock.Now())
 	}
-	b := g.browserOf(r.Context(), sess, raw)
-	b.begin(g, w.Header(), r, live, g.Clock.Now())
 	clearCache(w.Header())
 }
 
 // onStop is called by the portal once an impersonation has ended, before it answers.
 func (g *Gateway) onStop(w http.ResponseWriter, r *http.Request, _ *impersonation.Live) {
-	sess, raw, err := g.lookup(r)
-	if err != nil || sess == nil {
-		return
+	if f := g.found(r); f.sess != nil {
+		f.browser.restore(g, w.Header(), g.Clock.Now())
 	}
-	g.browserOf(r.Context(), sess, raw).restore(g, w.Header(), g.Clock.Now())
 	clearCache(w.Header())
 }
 
@@ -51,8 +100,8 @@ func (g *Gateway) onStop(w http.ResponseWriter, r *http.Request, _ *impersonatio
 func clearCache(h http.Header) { h.Set("Clear-Site-Data", `"cache"`) }
 
 func (g *Gateway) serveLogout(w http.ResponseWriter, r *http.Request) {
-	if sess, raw, err := g.lookup(r); err == nil && sess != nil {
-		g.browserOf(r.Context(), sess, raw).leave(g, w.Header(), g.Clock.Now())
+	if f := g.found(r); f.sess != nil {
+		f.browser.leave(g, w.Header(), g.Clock.Now())
 	}
 	clearCache(w.Header())
 	g.Login.ServeLogout(w, r)
@@ -91,6 +140,27 @@ func (g *Gateway) serveReadyz(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
+// framePath is the banner in a frame of its own, for pages of frames, which can't hold it otherwise.
+const framePath = Prefix + "frame"
+
+func (g *Gateway) serveFrame(w http.ResponseWriter, r *http.Request) {
+	sess, _, err := g.lookup(r)
+	if err != nil || sess == nil {
+		banner.ServeFrame(w, nil)
+		return
+	}
+	live := g.Impersonations.Of(r.Context(), sess.ID)
+	if live == nil {
+		banner.ServeFrame(w, nil)
+		return
+	}
+	banner.ServeFrame(w, &banner.Info{
+		Origin: g.origin(r), ImpersonationID: live.ID, Actor: live.ActorName, ActorUsername: live.ActorUsername,
+		Target: live.TargetName, TargetUsername: live.TargetUsername, Mode: live.Mode, Reason: live.Reason,
+		Now: g.Clock.Now(), ExpiresAt: live.ExpiresAt, Languages: r.Header.Get("Accept-Language"),
+	})
+}
+
 // bannerInfo is what the banner of this response says.
 func (s *Site) bannerInfo(r *http.Request, v *view, live *impersonation.Live, now time.Time) (*banner.Info, error) {
 	info := &banner.Info{
@@ -108,77 +178,6 @@ func (s *Site) bannerInfo(r *http.Request, v *view, live *impersonation.Live, no
 		info.Text = text
 	}
 	return info, nil
-}
-
-// serveNotice forwards an own-account navigation and puts on the page, once, how the last impersonation ended.
-func (s *Site) serveNotice(ow *ownWriter, r *http.Request, next Next, sess *session.Session, notice string, now time.Time) error {
-	clearCache(ow.Header())
-	banner.PrepareRequest(r)
-	n := impersonation.ParseNotice(notice)
-	nw := &noticeWriter{ownWriter: ow, info: &banner.Info{
-		Origin: s.origin(r), Notice: n.Cause, Target: n.Target, Now: now, Languages: r.Header.Get("Accept-Language"),
-	}}
-	defer func() {
-		if p := recover(); p != nil {
-			if nw.banner != nil {
-				nw.banner.Abort()
-			}
-			panic(p)
-		}
-	}()
-	err := next(nw, r)
-	if nw.banner != nil {
-		if cerr := nw.banner.Close(); cerr != nil {
-			panic(http.ErrAbortHandler) // the page is not whole
-		}
-		if nw.banner.Marked() {
-			if _, err := sess.TakeNotice(r.Context()); err != nil {
-				s.Log.Warn("a notice will be shown again: that it was can't be kept", "error", err)
-			}
-		}
-	}
-	if ow.record != nil {
-		ow.record.answered(r, ow.status, err, s.StatusOf)
-	}
-	return err
-}
-
-// noticeWriter puts a notice on an own-account page. A page that can't carry it passes as it is: the next one will.
-type noticeWriter struct {
-	*ownWriter
-	info   *banner.Info
-	banner *banner.Writer
-}
-
-func (w *noticeWriter) WriteHeader(status int) {
-	if w.banner != nil {
-		return
-	}
-	if w.status == 0 && status >= 200 {
-		if verdict, _ := banner.Decide(w.request, status, w.Header()); verdict == banner.Mark {
-			w.look(status)
-			w.banner = banner.NewWriter(w.ownWriter, status, w.info, banner.Options{AllowUnmarked: true})
-			return
-		}
-	}
-	w.ownWriter.WriteHeader(status)
-}
-
-func (w *noticeWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	if w.banner != nil {
-		return w.banner.Write(p)
-	}
-	return w.ownWriter.Write(p)
-}
-
-func (w *noticeWriter) FlushError() error {
-	if w.banner != nil {
-		return w.banner.FlushError()
-	}
-	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // withoutOurs is r as the app would see its cookies.

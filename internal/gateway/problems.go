@@ -67,6 +67,24 @@ var (
 	}
 )
 
+// appFailed is shown in place of the server's own error while impersonating: that one would carry neither the banner nor
+// the way back.
+func appFailed(status int) *problem.Problem {
+	links := []problem.Link{{Text: "Back to the app", Href: "/"}, problem.Return}
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return &problem.Problem{
+			Code: "app-unavailable", Status: status, Title: "The app does not answer",
+			Detail: "The app behind the gateway could not be reached, or did not answer in time.", Links: links,
+		}
+	}
+	title := http.StatusText(status)
+	if status < 400 || title == "" {
+		status, title = http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)
+	}
+	return &problem.Problem{Code: "app-failed", Status: status, Title: title, Detail: "The app behind the gateway could not answer this.", Links: links}
+}
+
 // crossOrigin answers a state-changing request that another site's page sent.
 func crossOrigin(w http.ResponseWriter, r *http.Request) {
 	problem.Write(w, r, &problem.Problem{

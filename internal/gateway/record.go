@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
@@ -24,17 +25,52 @@ type record struct {
 
 	result  audit.Outcome
 	decided bool
+	onDisk  bool
 }
 
-// durable waits until the intent is on disk; false when it is not to be had. On an own-account record it must not
-// be called: those never wait.
-func (c *record) durable(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), durableWithin)
-	defer cancel()
-	if c.err == nil {
-		c.err = c.intent.Durable(ctx)
+// durable waits until the intent is on disk; false when it is not to be had. That the browser goes away does not cut it
+// short. Own-account records never wait.
+func (c *record) durable() bool {
+	if c.onDisk || c.err != nil {
+		return c.onDisk
 	}
-	return c.err == nil
+	ctx := waiting{Context: context.Background()}
+	c.err = c.intent.Durable(&ctx)
+	ctx.stop()
+	c.onDisk = c.err == nil
+	return c.onDisk
+}
+
+// waiting is a context that ends after durableWithin. It costs nothing until somebody waits for its end: most intents
+// are on disk by the time the app has answered.
+type waiting struct {
+	context.Context //nolint:containedctx // it is one
+
+	timer *time.Timer
+	done  chan struct{}
+}
+
+func (w *waiting) Done() <-chan struct{} {
+	if w.done == nil {
+		done := make(chan struct{})
+		w.done, w.timer = done, time.AfterFunc(durableWithin, func() { close(done) })
+	}
+	return w.done
+}
+
+func (w *waiting) Err() error {
+	select {
+	case <-w.done: // nil: nobody waited
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+func (w *waiting) stop() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 }
 
 func (c *record) outcome(status int, outcome string) {
@@ -71,9 +107,10 @@ func (c *record) answered(r *http.Request, status int, err error, statusOf func(
 	}
 }
 
-// finish writes the outcome, whatever happened; without one decided, the handler panicked.
+// finish writes the outcome, whatever happened; without one decided, the handler panicked. A record that the journal
+// did not take has none.
 func (c *record) finish() {
-	if c.err != nil && c.intent == nil {
+	if c.intent == nil {
 		return
 	}
 	if !c.decided {
@@ -82,19 +119,19 @@ func (c *record) finish() {
 	c.result.Duration = c.clock.Now().Sub(c.start)
 	c.result.RequestBytes = c.row.RequestBytes
 	if c.body != nil {
-		c.result.RequestBytes = c.body.n
+		c.result.RequestBytes = c.body.n.Load()
 	}
 	c.intent.Done(c.result)
 }
 
-// countingBody counts a body whose length was not announced.
+// countingBody counts a body whose length was not announced. A transport may still read it when the handler is done.
 type countingBody struct {
 	io.ReadCloser
-	n int64
+	n atomic.Int64
 }
 
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.n += int64(n)
+	b.n.Add(int64(n))
 	return n, err
 }

@@ -37,20 +37,26 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Next) erro
 	}
 	session.StripCookie(r.Header)
 	if sess == nil {
-		return s.serveAnonymous(w, r, next)
+		return s.serveAnonymous(w, r, next, raw)
+	}
+	browser, err := s.browserOf(r.Context(), sess, raw)
+	if err != nil {
+		s.Log.Error("a browser's app cookies can't be read", "error", err, "actor", sess.Claims.Username)
+		problem.Write(w, r, stateDown)
+		return nil
 	}
 
 	// Decide: on the facts of this moment, not of the login or the start.
 	now := s.Clock.Now()
-	browser := s.browserOf(r.Context(), sess, raw)
-	live := s.Impersonations.Of(r.Context(), sess.ID)
-	if live != nil && s.Impersonations.Check(r.Context(), live, now) != nil {
-		live = nil // it has just ended; the request is the actor's
+	generation := s.Rules.Directory.Generation()
+	live := s.enter(r.Context(), sess, now)
+	if live != nil {
+		defer live.Leave()
 	}
-	v, err := s.viewOf(browser, sess, live, r)
+	v, err := s.viewOf(browser, sess, live, generation, r)
 	switch {
 	case errors.Is(err, errInactive):
-		return s.refuseInactive(w, r, sess)
+		return s.refuseInactive(w, r, sess, browser)
 	case err != nil:
 		s.Log.Error("identity headers can't be made", "error", err, "actor", sess.Claims.Username)
 		problem.Write(w, r, unusableIdentity)
@@ -64,6 +70,20 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Next) erro
 	return s.serveImpersonated(w, r, next, live, browser, v, now)
 }
 
+// enter is the session's impersonation, decided on once more, with this request counted as under way; nil when there
+// is none, or it has just ended: then the request is the actor's.
+func (s *Site) enter(ctx context.Context, sess *session.Session, now time.Time) *impersonation.Live {
+	live := s.Impersonations.Of(ctx, sess.ID)
+	if live == nil || s.Impersonations.Check(ctx, live, now) != nil {
+		return nil
+	}
+	if !live.Enter() {
+		s.Impersonations.Of(ctx, sess.ID) // waits until the person's notice of it is left
+		return nil
+	}
+	return live
+}
+
 // lookup finds the session of the browser's cookie; nil without an error when there is none.
 func (g *Gateway) lookup(r *http.Request) (*session.Session, string, error) {
 	raw, ok := session.RawID(r, g.Scheme(r) == "https")
@@ -72,21 +92,23 @@ func (g *Gateway) lookup(r *http.Request) (*session.Session, string, error) {
 	}
 	sess, err := g.Sessions.Get(r.Context(), raw)
 	if errors.Is(err, state.ErrNotFound) {
-		return nil, "", nil
+		return nil, raw, nil
 	}
 	return sess, raw, err
 }
 
-// session is lookup for the portal.
-func (g *Gateway) session(r *http.Request) (*session.Session, string, bool) {
-	sess, raw, err := g.lookup(r)
-	return sess, raw, err == nil && sess != nil
-}
-
 // serveAnonymous lets public paths through without an identity, and sends everyone else to log in.
-func (s *Site) serveAnonymous(w http.ResponseWriter, r *http.Request, next Next) error {
+// Raw is the id of a session that is over, if the browser still has one.
+func (s *Site) serveAnonymous(w http.ResponseWriter, r *http.Request, next Next, raw string) error {
+	held := s.orphans.of(raw)
 	if s.public.grants(r) {
-		return next(w, r)
+		if held != nil {
+			setCookie(r.Header, held.Own(r, s.Clock.Now()))
+		}
+		return next(&publicWriter{ResponseWriter: w, site: s, request: r, raw: raw}, r)
+	}
+	if held != nil {
+		s.giveBackOrphan(w.Header(), r, raw)
 	}
 	back := Prefix + "login?return_to=" + url.QueryEscape(r.URL.RequestURI())
 	if problem.WantsPage(r) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
@@ -105,7 +127,8 @@ func (s *Site) serveAnonymous(w http.ResponseWriter, r *http.Request, next Next)
 }
 
 // refuseInactive ends the session of someone whose account was deactivated.
-func (s *Site) refuseInactive(w http.ResponseWriter, r *http.Request, sess *session.Session) error {
+func (s *Site) refuseInactive(w http.ResponseWriter, r *http.Request, sess *session.Session, b *browser) error {
+	b.leave(s.Gateway, w.Header(), s.Clock.Now())
 	if err := s.Sessions.Delete(r.Context(), sess.ID); err != nil {
 		s.Log.Error("a deactivated account's session can't be deleted", "error", err, "actor", sess.Claims.Username)
 	}
@@ -118,7 +141,7 @@ func (s *Site) refuseInactive(w http.ResponseWriter, r *http.Request, sess *sess
 // headers.
 func (s *Site) serveOwnAccount(w http.ResponseWriter, r *http.Request, next Next, sess *session.Session, b *browser, v *view, now time.Time) error {
 	notice := sess.Notice()
-	if notice != "" && !isSafe(r) && !s.safe.grants(r) {
+	if notice != "" && b.news.stale(notice) && !s.reads(r) {
 		// An impersonation ended without its user's doing, and this browser has loaded no page since: the
 		// form is the target's, and must not be carried out in the actor's name.
 		p := *impersonationEnded
@@ -126,24 +149,24 @@ func (s *Site) serveOwnAccount(w http.ResponseWriter, r *http.Request, next Next
 		problem.Write(w, r, &p)
 		return nil
 	}
-	if err := s.swap(r, v); err != nil {
-		return err
-	}
 	if b.hasJar() {
 		b.ownCookies(r, now)
 	}
-	var rec *record
+	ow := &ownWriter{ResponseWriter: w, site: s, browser: b, request: r}
 	if s.RecordAll {
-		rec = s.begin(r, v, nil, now)
-		defer func() { rec.finish() }()
+		ow.record = s.begin(r, v, nil, now)
+		defer ow.finish()
 	}
-	ow := &ownWriter{ResponseWriter: w, site: s, browser: b, request: r, record: rec}
-	if notice != "" && r.Method == http.MethodGet && banner.IsDocument(r) {
-		return s.serveNotice(ow, r, next, sess, notice, now)
+	err := s.swap(r, v)
+	switch {
+	case err != nil:
+	case notice != "" && r.Method == http.MethodGet && banner.IsDocument(r):
+		err = s.serveNotice(ow, r, next, sess, notice, now)
+	default:
+		err = next(ow, r)
 	}
-	err := next(ow, r)
-	if rec != nil {
-		rec.answered(r, ow.status, err, s.StatusOf)
+	if ow.record != nil {
+		ow.record.answered(r, ow.status, err, s.StatusOf)
 	}
 	return err
 }
@@ -171,11 +194,4 @@ func isSafe(r *http.Request) bool {
 		return len(r.Header["Upgrade"]) == 0
 	}
 	return false
-}
-
-// contextWith returns r under a context that ends with the impersonation, and with what caused that.
-func contextWith(r *http.Request, live *impersonation.Live) (*http.Request, context.CancelCauseFunc, func() bool) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	stop := context.AfterFunc(live.Context(), func() { cancel(context.Cause(live.Context())) })
-	return r.WithContext(ctx), cancel, stop
 }

@@ -2,24 +2,28 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
 )
 
-var errInactive = errors.New("the account is deactivated")
+var (
+	errInactive  = errors.New("the account is deactivated")
+	errUndecided = errors.New("the impersonation was not decided on yet")
+)
 
 // view is one session as one site presents it to the app: computed once, good until a fact, the impersonation or
 // the configuration changes. All its headers come from one identity.
 type view struct {
 	site       *Site
 	live       *impersonation.Live
+	target     *directory.User
 	generation uint64
 
 	who    Who
@@ -39,22 +43,25 @@ type ipText struct {
 	text string
 }
 
-// viewOf returns the session's view, made anew when anything it was made of has changed.
-func (s *Site) viewOf(b *browser, sess *session.Session, live *impersonation.Live, r *http.Request) (*view, error) {
-	generation := s.Rules.Directory.Generation() // before the look-ups: a change in between makes the next request look again
-	if v := b.view.Load(); v != nil && v.site == s && v.live == live && v.generation == generation && (v.signedFor(s, r)) {
+// viewOf returns the session's view, made anew when anything it was made of has changed. The target is as the
+// impersonation was last decided on. Generation is the directory's from before that: a change in between makes the
+// next request look again.
+func (s *Site) viewOf(b *browser, sess *session.Session, live *impersonation.Live, generation uint64, r *http.Request) (*view, error) {
+	var target *directory.User
+	if live != nil {
+		if target = live.Target(); target == nil {
+			return nil, errUndecided
+		}
+	}
+	if v := b.view.Load(); v != nil && v.site == s && v.live == live && v.target == target && v.generation == generation && v.signedFor(s, r) {
 		return v, nil
 	}
 	actor, _ := s.Rules.Directory.Person(&sess.Claims)
 	if !actor.Active {
 		return nil, errInactive
 	}
-	v := &view{site: s, live: live, generation: generation, who: Who{User: &actor.Identity, Actor: &actor.Identity}}
+	v := &view{site: s, live: live, target: target, generation: generation, who: Who{User: &actor.Identity, Actor: &actor.Identity}}
 	if live != nil {
-		target, ok := s.Rules.Directory.Lookup(live.TargetUsername)
-		if !ok {
-			return nil, fmt.Errorf("looking up %q: gone from the directory since it was checked", live.TargetUsername)
-		}
 		v.who = Who{User: &target.Identity, Actor: &actor.Identity, ID: live.ID, Mode: live.Mode}
 	}
 	var err error

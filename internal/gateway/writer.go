@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -25,24 +25,30 @@ type markingWriter struct {
 	request  *http.Request
 	live     *impersonation.Live
 	browser  *browser
+	jar      *heldJar
 	view     *view
 	record   *record
 	document bool
 	now      time.Time
-	cancel   context.CancelCauseFunc
+	cancel   context.CancelCauseFunc // of the app's side
 
 	wroteHeader bool
 	status      int
+	// jarred: the Set-Cookies in the header are those the browser may have.
+	jarred bool
 	// replaced: the answer is the gateway's own; what the app still sends is thrown away.
 	replaced bool
 	banner   *banner.Writer
-	hijacked bool
-
-	// mu guards released and tunnel, which sever looks at from another goroutine.
-	mu       sync.Mutex
-	released bool
-	tunnel   net.Conn
+	failed   error // of writing to the browser
 	bytes    atomic.Int64
+
+	// mu guards what sever shares with the request's goroutine.
+	mu       sync.Mutex
+	released bool     // the head is on its way
+	tunnel   net.Conn // of an upgraded request
+	cut      bool     // sever has been here
+	ours     bool     // the answer is the gateway's: it is not cut
+	done     bool     // the request is over: the connection is another's
 }
 
 // WriteHeader decides on the response.
@@ -50,29 +56,18 @@ func (w *markingWriter) WriteHeader(status int) {
 	if w.wroteHeader {
 		return
 	}
+	h := w.Header()
 	if 100 <= status && status <= 199 && status != http.StatusSwitchingProtocols {
-		if w.record.durable(w.request.Context()) {
+		delete(h, "Set-Cookie") // the jar takes those of the answer itself
+		if w.record.durable() && w.live.Ended() == nil {
 			w.ResponseWriter.WriteHeader(status)
 		}
 		return
 	}
 	w.wroteHeader, w.status = true, status
-	if !w.record.durable(w.request.Context()) {
-		w.record.refused(noRecord.Status, "audit_unavailable")
-		w.replace(noRecord)
+	if !w.take() {
 		return
 	}
-	if w.live.Context().Err() != nil {
-		w.record.outcome(severed.Status, audit.OutcomeSevered)
-		w.replace(severed)
-		return
-	}
-	h := w.Header()
-	if v := h["Content-Type"]; len(v) > 0 {
-		w.record.result.ContentType = v[0]
-	}
-	w.browser.mirror(w.site, w.request, h, w.live, w.now)
-	w.keepFromCaches(h)
 	if w.document {
 		switch verdict, why := banner.Decide(w.request, status, h); verdict {
 		case banner.Mark:
@@ -87,8 +82,52 @@ func (w *markingWriter) WriteHeader(status int) {
 			return
 		}
 	}
-	w.release()
+	w.send(status)
+}
+
+// take makes the app's head one the browser may have; false when it may have none of it.
+func (w *markingWriter) take() bool {
+	if !w.record.durable() {
+		w.record.refused(noRecord.Status, "audit_unavailable")
+		w.replace(noRecord)
+		return false
+	}
+	if w.live.Ended() != nil {
+		w.sorry()
+		return false
+	}
+	h := w.Header()
+	if v := h["Content-Type"]; len(v) > 0 {
+		w.record.result.ContentType = v[0]
+	}
+	w.browser.mirror(w.site, w.request, h, w.jar, w.now)
+	w.jarred = true
+	w.keepFromCaches(h)
+	return true
+}
+
+// send sends the head, unless the impersonation ended before.
+func (w *markingWriter) send(status int) {
+	if !w.release() {
+		w.sorry()
+		return
+	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// release marks the head as on its way; false when sever came first.
+func (w *markingWriter) release() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.released = w.released || !w.cut
+	return w.released
+}
+
+// sorry answers in the place of an app whose answer comes after the end.
+func (w *markingWriter) sorry() {
+	w.record.result.Banner = audit.BannerNone
+	w.record.outcome(severed.Status, audit.OutcomeSevered)
+	w.replace(severed)
 }
 
 // mark puts the banner between the app's page and the browser.
@@ -98,7 +137,7 @@ func (w *markingWriter) mark(status int) bool {
 		w.unmarkable(err.Error())
 		return false
 	}
-	w.banner = banner.NewWriter(bannerSink{w}, status, info, banner.Options{AllowUnmarked: w.site.banner.AllowUnmarked})
+	w.banner = banner.NewWriter(bannerSink{w}, status, info, banner.Options{AllowUnmarked: w.site.banner.AllowUnmarked, FramePath: framePath})
 	w.record.result.Banner = audit.BannerMarked
 	return true
 }
@@ -142,25 +181,28 @@ func (w *markingWriter) keepFromCaches(h http.Header) {
 
 // replace answers in the app's place.
 func (w *markingWriter) replace(p *problem.Problem) {
-	w.replaced = true
-	w.status = p.Status
+	if w.banner != nil {
+		w.banner.Abort()
+		w.banner = nil
+	}
+	w.wroteHeader, w.replaced, w.status = true, true, p.Status
 	h := w.Header()
 	for name := range h {
 		switch name {
-		case "Server", "Alt-Svc", "Date", "Set-Cookie":
+		case "Server", "Alt-Svc", "Date":
+		case "Set-Cookie":
+			if !w.jarred { // the app's as they came: the target's session must not reach the browser
+				delete(h, name)
+			}
 		default:
 			delete(h, name)
 		}
 	}
-	w.release()
+	w.mu.Lock()
+	w.released, w.ours = true, true
+	w.mu.Unlock()
 	problem.Write(w.ResponseWriter, w.request, p)
 	w.cancel(errWithheld)
-}
-
-func (w *markingWriter) release() {
-	w.mu.Lock()
-	w.released = true
-	w.mu.Unlock()
 }
 
 // Write passes the body on, through the banner where there is one.
@@ -175,8 +217,20 @@ func (w *markingWriter) Write(p []byte) (int, error) {
 		_, err := w.marked(w.banner.Write(p))
 		return len(p), err
 	}
+	return w.pass(p)
+}
+
+// pass writes to the browser, not one byte after the end.
+func (w *markingWriter) pass(p []byte) (int, error) {
+	if e := w.live.Ended(); e != nil {
+		w.failed = e
+		return 0, e
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes.Add(int64(n))
+	if err != nil {
+		w.failed = err
+	}
 	return n, err
 }
 
@@ -192,7 +246,11 @@ func (w *markingWriter) FlushError() error {
 		_, err := w.marked(0, w.banner.FlushError())
 		return err
 	}
-	return http.NewResponseController(w.ResponseWriter).Flush()
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		w.failed = err
+	}
+	return err
 }
 
 // Flush implements http.Flusher for handlers that do not use a ResponseController.
@@ -200,23 +258,26 @@ func (w *markingWriter) Flush() { _ = w.FlushError() }
 
 // Hijack hands over the connection of an upgraded request, and remembers it: it is cut when the impersonation ends.
 func (w *markingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if !w.wroteHeader {
+		w.take() // httputil's proxy writes the head itself, afterwards
+	}
 	if w.replaced {
 		return nil, nil, errWithheld
-	}
-	if !w.wroteHeader && !w.record.durable(w.request.Context()) {
-		return nil, nil, errors.New("the audit journal does not take the request")
 	}
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	counted := &countingConn{Conn: conn, w: w}
-	w.mu.Lock()
-	w.hijacked, w.released, w.tunnel = true, true, conn
-	w.mu.Unlock()
-	if w.live.Context().Err() != nil {
-		w.sever()
+	if !w.wroteHeader {
+		w.wroteHeader, w.status = true, http.StatusSwitchingProtocols
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.released, w.tunnel = true, conn
+	if w.cut {
+		_ = conn.Close()
+	}
+	counted := &countingConn{Conn: conn, w: w}
 	// The buffered writer must go through the count too.
 	return counted, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(counted)), nil
 }
@@ -224,22 +285,110 @@ func (w *markingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // Unwrap lets a ResponseController reach the connection's deadlines.
 func (w *markingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// sever cuts what is under way: a tunnel is closed; a response already begun gets no further byte, and an upload is
-// no longer read. A response not begun is answered by serveImpersonated.
+// sever cuts what is under way when the impersonation ends: the app's side by its context; a tunnel is closed; of a
+// response already begun no further byte is sent, and an upload is no longer read. What was not begun is answered by
+// end. Once the request is over the connection is not touched: it may carry the actor's next request, and HTTP/2's
+// writer is gone by then.
 func (w *markingWriter) sever() {
 	w.mu.Lock()
-	released, tunnel := w.released, w.tunnel
-	w.mu.Unlock()
-	if tunnel != nil {
-		_ = tunnel.Close()
+	defer w.mu.Unlock()
+	if w.done {
+		return
+	}
+	w.cut = true
+	w.cancel(context.Cause(w.live.Context()))
+	if w.tunnel != nil {
+		_ = w.tunnel.Close()
 		return
 	}
 	past := time.Unix(1, 0)
 	c := http.NewResponseController(w.ResponseWriter)
 	_ = c.SetReadDeadline(past) // not every connection can; the context is cancelled in any case
-	if released {
+	if w.released && !w.ours {
 		_ = c.SetWriteDeadline(past)
 	}
+}
+
+// leave tells sever that the request is over, and the caller whether sever was first.
+func (w *markingWriter) leave() (cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done = true
+	return w.cut
+}
+
+// end decides what became of the request, with what the handler panicked with, if it did, or returned.
+func (w *markingWriter) end(panicked any, err error) error {
+	rec := w.record
+	defer func() {
+		w.leave()
+		rec.result.ResponseBytes = w.bytes.Load()
+	}()
+	w.mu.Lock()
+	cut, released, tunnel := w.cut, w.released, w.tunnel
+	w.mu.Unlock()
+	ended := w.live.Ended() != nil
+	switch {
+	case w.replaced:
+		// The answer was ours, and is complete; the app's was cut off on purpose.
+		if panicked != nil && panicked != http.ErrAbortHandler { //nolint:errorlint // panics carry the very value
+			panic(panicked)
+		}
+		return nil
+	case ended && tunnel != nil:
+		rec.outcome(w.status, audit.OutcomeSevered)
+		return nil
+	case ended && !released:
+		w.sorry()
+		return nil
+	case ended && (cut || panicked != nil || err != nil || w.failed != nil):
+		w.abort()
+		rec.outcome(w.status, audit.OutcomeSevered)
+		panic(http.ErrAbortHandler) // the browser must see that it was cut
+	case panicked != nil:
+		w.abort()
+		rec.aborted(w.request, w.status)
+		panic(panicked)
+	case err != nil:
+		return w.fail(err, released)
+	}
+	cerr := w.close()
+	switch {
+	case w.leave() && !w.replaced:
+		rec.outcome(w.status, audit.OutcomeSevered)
+		panic(http.ErrAbortHandler)
+	case cerr != nil:
+		rec.aborted(w.request, w.status)
+		w.site.Log.Warn("a marked page could not be finished", "error", cerr, "impersonation", w.live.ID)
+		panic(http.ErrAbortHandler)
+	}
+	if w.failed != nil { // and the handler did not mind
+		rec.outcome(w.status, audit.OutcomeAborted)
+	}
+	rec.answered(w.request, w.status, nil, w.site.StatusOf)
+	return nil
+}
+
+// fail answers a handler's error, if there is still an answer to be given.
+func (w *markingWriter) fail(err error, released bool) error {
+	if released {
+		w.abort()
+		w.record.answered(w.request, w.status, err, w.site.StatusOf)
+		return err
+	}
+	p := appFailed(w.site.StatusOf(err))
+	level := slog.LevelDebug
+	if p.Status >= http.StatusInternalServerError && w.request.Context().Err() == nil {
+		level = slog.LevelError
+	}
+	w.site.Log.Log(w.request.Context(), level, "the app did not answer a request made as someone else", "error", err, "status", p.Status, "impersonation", w.live.ID)
+	if !w.record.durable() {
+		p = noRecord
+		w.record.refused(p.Status, "audit_unavailable")
+	}
+	w.replace(p)
+	w.record.answered(w.request, p.Status, err, w.site.StatusOf)
+	return nil
 }
 
 // close finishes a marked page.
@@ -264,7 +413,6 @@ func (w *markingWriter) close() error {
 			}
 		}
 	}
-	w.record.result.ResponseBytes = w.bytes.Load()
 	return err
 }
 
@@ -275,20 +423,25 @@ func (w *markingWriter) abort() {
 	}
 }
 
+// errSevered stops a banner whose page may no longer be shown.
+var errSevered = errors.New("the impersonation ended")
+
 // bannerSink is the way from the banner to the browser.
 type bannerSink struct{ w *markingWriter }
 
 func (s bannerSink) Header() http.Header { return s.w.ResponseWriter.Header() }
 
 func (s bannerSink) WriteHeader(status int) {
-	s.w.release()
-	s.w.ResponseWriter.WriteHeader(status)
+	if s.w.release() {
+		s.w.ResponseWriter.WriteHeader(status)
+	}
 }
 
 func (s bannerSink) Write(p []byte) (int, error) {
-	n, err := s.w.ResponseWriter.Write(p)
-	s.w.bytes.Add(int64(n))
-	return n, err
+	if !s.w.release() {
+		return 0, errSevered
+	}
+	return s.w.pass(p)
 }
 
 func (s bannerSink) Unwrap() http.ResponseWriter { return s.w.ResponseWriter }
@@ -312,57 +465,3 @@ func (c *countingConn) CloseWrite() error {
 	}
 	return c.Close()
 }
-
-// ownWriter looks at the headers of an own-account answer: the person's app cookies are remembered, and those an
-// impersonation displaced are put back.
-type ownWriter struct {
-	http.ResponseWriter
-	site    *Site
-	browser *browser
-	request *http.Request
-	record  *record
-	status  int
-	bytes   int64
-}
-
-func (w *ownWriter) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.look(status)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// look takes note of the head, once.
-func (w *ownWriter) look(status int) {
-	if w.status != 0 {
-		return
-	}
-	w.status = status
-	w.browser.ownResponse(w.site, w.request, w.Header())
-	if w.record != nil {
-		if v := w.Header()["Content-Type"]; len(v) > 0 {
-			w.record.result.ContentType = v[0]
-		}
-	}
-}
-
-func (w *ownWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	n, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(n)
-	return n, err
-}
-
-// ReadFrom keeps the server's fast path for files.
-func (w *ownWriter) ReadFrom(r io.Reader) (int64, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	n, err := io.Copy(w.ResponseWriter, r)
-	w.bytes += n
-	return n, err
-}
-
-func (w *ownWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/session"
+)
+
+// ownWriter looks at the headers of an own-account answer: the person's app cookies are remembered, and those an
+// impersonation displaced are put back.
+type ownWriter struct {
+	http.ResponseWriter
+	site    *Site
+	browser *browser
+	request *http.Request
+	record  *record
+	status  int
+	bytes   int64
+}
+
+func (w *ownWriter) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.look(status)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// FlushError sends what there is.
+func (w *ownWriter) FlushError() error {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// finish writes the outcome, also of a handler that panicked; for defer.
+func (w *ownWriter) finish() {
+	rec := w.record
+	rec.result.ResponseBytes = w.bytes
+	p := recover()
+	if p != nil {
+		rec.aborted(w.request, w.status)
+	}
+	rec.finish()
+	if p != nil {
+		panic(p)
+	}
+}
+
+// look takes note of the head, once.
+func (w *ownWriter) look(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	w.browser.ownResponse(w.site, w.request, w.Header())
+	if w.record != nil {
+		if v := w.Header()["Content-Type"]; len(v) > 0 {
+			w.record.result.ContentType = v[0]
+		}
+	}
+}
+
+func (w *ownWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom keeps the server's fast path for files.
+func (w *ownWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+func (w *ownWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// publicWriter keeps the app from setting the gateway's cookies where nobody is logged in, and takes out what the
+// impersonation of a session that is over left.
+type publicWriter struct {
+	http.ResponseWriter
+	site    *Site
+	request *http.Request
+	raw     string
+	wrote   bool
+}
+
+func (w *publicWriter) WriteHeader(status int) {
+	session.StripSetCookie(w.Header())
+	if !w.wrote && status >= 200 {
+		w.wrote = true
+		w.site.giveBackOrphan(w.Header(), w.request, w.raw)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *publicWriter) Write(p []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *publicWriter) FlushError() error {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// ReadFrom keeps the server's fast path for files.
+func (w *publicWriter) ReadFrom(r io.Reader) (int64, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return io.Copy(w.ResponseWriter, r)
+}
+
+func (w *publicWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
