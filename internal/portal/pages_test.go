@@ -349,6 +349,9 @@ func TestCrossOriginIsRefused(t *testing.T) {
 		{"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"},
 	} {
 		for _, path := range []string{"/.impersonate/start", "/.impersonate/stop"} {
+			if path == "/.impersonate/stop" && len(h) == 2 && h[1] == "null" {
+				continue // below
+			}
 			b.do("POST", path, "target=kim&reason=because", append(h, "Content-Type", form)...).want(t, 403, "cross-origin")
 		}
 		b.do("POST", "/.impersonate/api/v1/impersonations", `{"target":"kim"}`, append(h, "Content-Type", "application/json")...).want(t, 403, "cross-origin")
@@ -361,4 +364,5 @@ func TestCrossOriginIsRefused(t *testing.T) {
 	b.do("POST", "/.impersonate/stop", "", "Sec-Fetch-Site", "cross-site", "Accept", "text/html").want(t, 403, `action="/.impersonate/stop"`)
 	// An app's page that hides its referrer sends "Origin: null", and yet it is this site.
 	b.do("POST", "/.impersonate/stop", "", "Origin", "null", "Sec-Fetch-Site", "same-origin").want(t, http.StatusSeeOther)
+	b.do("POST", "/.impersonate/stop", "", "Origin", "null").want(t, http.StatusSeeOther) // on plain http no more is said
 }

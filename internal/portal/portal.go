@@ -84,7 +84,21 @@ func New(o Options) http.Handler {
 	}
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
-	return securely(csrf.Handler(http.HandlerFunc(p.route)))
+	guarded := csrf.Handler(http.HandlerFunc(p.route))
+	return securely(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == root+"/stop" && opaqueOrigin(r) {
+			p.route(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	}))
+}
+
+// opaqueOrigin tells of a form sent by a page that keeps its origin to itself (Referrer-Policy: no-referrer), in a
+// browser that says no more, as on plain http. The way back must work from such a page too. Another site gains nothing
+// by it: its requests don't carry the session's cookie, which is SameSite=Lax.
+func opaqueOrigin(r *http.Request) bool {
+	return r.Header.Get("Origin") == "null" && r.Header.Get("Sec-Fetch-Site") == ""
 }
 
 // securely sets the headers of every answer. Problem pages set their own policy over it.
