@@ -21,30 +21,11 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("ending: %s", res.Status)
 	}
 
-	ctx := caddy.ActiveContext()
-	families, err := ctx.GetMetricsRegistry().Gather() // a pedantic registry: it checks what is collected
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make(map[string]float64)
-	for _, f := range families {
-		if !strings.HasPrefix(f.GetName(), "caddy_impersonate_") {
-			continue
-		}
-		if f.GetHelp() == "" {
-			t.Errorf("%s has no help", f.GetName())
-		}
-		for _, m := range f.GetMetric() {
-			name := f.GetName()
-			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
-				if strings.Contains(l.GetValue(), "alice") || strings.Contains(l.GetValue(), "sam") {
-					t.Errorf("%s has the label %s", f.GetName(), l)
-				}
-			}
-			got[strings.TrimPrefix(name, "caddy_impersonate_")] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
-		}
-	}
+	var got map[string]float64
+	w.eventually("finding the provider again", func() bool {
+		got = gather(t)
+		return got["provider_up"] == 1
+	})
 	for name, want := range map[string]float64{
 		"provider_up":                                       1,
 		"impersonations_live":                               0,
@@ -69,6 +50,36 @@ func TestMetrics(t *testing.T) {
 	if t.Failed() {
 		t.Log(got)
 	}
+}
+
+// gather reads the app's figures from Caddy's registry, a pedantic one, which checks what is collected.
+func gather(t *testing.T) map[string]float64 {
+	t.Helper()
+	ctx := caddy.ActiveContext()
+	families, err := ctx.GetMetricsRegistry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "caddy_impersonate_") {
+			continue
+		}
+		if f.GetHelp() == "" {
+			t.Errorf("%s has no help", f.GetName())
+		}
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+				if strings.Contains(l.GetValue(), "alice") || strings.Contains(l.GetValue(), "sam") {
+					t.Errorf("%s has the label %s", f.GetName(), l)
+				}
+			}
+			got[strings.TrimPrefix(name, "caddy_impersonate_")] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return got
 }
 
 // TestMetricsBeforeStart: a configuration that is only validated has none.
