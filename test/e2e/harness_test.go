@@ -55,6 +55,7 @@ type parts struct {
 	Audit      string // lines added to audit
 	Site       string // lines added to the site
 	Global     string // lines added to the global options
+	Log        string // lines added to the default log
 	UsersFile  string
 }
 
@@ -102,6 +103,10 @@ func (p *parts) caddyfile() string {
 	persist_config off
 	skip_install_trust
 	storage file_system %[1]s/caddy
+	log {
+		%[11]s
+		%[12]s
+	}
 	%[10]s
 	impersonate {
 		state sqlite %[1]s/state.db
@@ -132,6 +137,7 @@ func (p *parts) caddyfile() string {
 %[5]s {
 	log {
 		output file %[1]s/access.log
+		%[12]s
 	}
 	impersonate {
 		identity Remote-User   {impersonate.user.username}
@@ -142,8 +148,21 @@ func (p *parts) caddyfile() string {
 	}
 	reverse_proxy %[9]s
 }
-`, p.Dir, p.Issuer, clientSecret, sink, p.origin(), p.Policy, p.Audit, p.Site, p.App, p.Global)
+`, p.Dir, p.Issuer, clientSecret, sink, p.origin(), p.Policy, p.Audit, p.Site, p.App, p.Global, p.Log, withoutQueries)
 }
+
+// withoutQueries keeps what URLs may carry (the provider's code, an app's tokens, the ID token at logout) and CSRF
+// tokens out of a log, as the Caddyfile at the top does. Cookie, Set-Cookie and Authorization are Caddy's to hide.
+const withoutQueries = `format filter {
+			request>uri                  regexp [?;].* ?REDACTED
+			request>headers>Referer      regexp [?;].* ?REDACTED
+			request>headers>X-Csrftoken  delete
+			request>headers>X-Csrf-Token delete
+			request>headers>X-Xsrf-Token delete
+			request>headers>X-Api-Key    delete
+			resp_headers>Location        regexp [?;].* ?REDACTED
+			resp_headers>Refresh         regexp [?].* ?REDACTED
+		}`
 
 // gateway is a running binary.
 type gateway struct {

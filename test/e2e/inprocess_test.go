@@ -42,7 +42,7 @@ type inProcess struct {
 // startInProcess runs the same Caddy in this process, with a clock that the test can put forward.
 func startInProcess(t *testing.T, p *parts) *inProcess {
 	t.Helper()
-	p.Global += "\n\tlog {\n\t\toutput file " + filepath.Join(p.Dir, "caddy.log") + "\n\t\tlevel INFO\n\t}"
+	p.Log = "output file " + filepath.Join(p.Dir, "caddy.log")
 	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(p.caddyfile()), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		t.Fatal(err)
