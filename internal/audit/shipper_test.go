@@ -78,6 +78,8 @@ func TestExactlyOnce(t *testing.T) {
 				event(t, r, audit.Event{Type: audit.EventLogin})
 				want++
 				if random.IntN(2) == 0 {
+					// What died sends nothing any more.
+					useSinks(t, r, o)
 					options.Dir = crash(t, options.Dir)
 				}
 				ctx, cancel := contextDone(t)
