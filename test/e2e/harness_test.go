@@ -152,7 +152,7 @@ func (p *parts) caddyfile() string {
 }
 
 // withoutQueries keeps what URLs may carry (the provider's code, an app's tokens, the ID token at logout) and CSRF
-// tokens out of a log, as the Caddyfile at the top does. Cookie, Set-Cookie and Authorization are Caddy's to hide.
+// tokens out of a log: Caddy itself hides only Cookie, Set-Cookie and Authorization.
 const withoutQueries = `format filter {
 			request>uri                  regexp [?;].* ?REDACTED
 			request>headers>Referer      regexp [?;].* ?REDACTED
