@@ -76,6 +76,9 @@ func (j *Journal) commit(sync bool) {
 	j.unsynced = append(j.unsynced, b)
 	j.timed(func() error {
 		seq := j.cur.seal(b.buf, j.off, j.seq, j.cur.end)
+		if err := j.zeroTo(j.off + int64(len(b.buf))); err != nil {
+			return err
+		}
 		if _, err := j.file.WriteAt(b.buf, j.off); err != nil {
 			return err
 		}
@@ -90,6 +93,28 @@ func (j *Journal) commit(sync bool) {
 		}
 		return nil
 	})
+}
+
+// zeroAhead is how far ahead of the records zeros are written. Space that is only reserved is marked as written by the
+// file system when it is, in a transaction of its own: each sync then takes two to four times as long, and twice the
+// CPU (ext4). Over zeros it writes nothing but the records.
+const zeroAhead = 1 << 20
+
+var zeros [zeroAhead]byte
+
+// zeroTo makes sure that the segment was written before, up to an offset.
+func (j *Journal) zeroTo(end int64) error {
+	for j.zeroed < end {
+		n := min(zeroAhead, j.cur.size-j.zeroed)
+		if n <= 0 {
+			return nil // beyond what is reserved it grows as it is written
+		}
+		if _, err := j.file.WriteAt(zeros[:n], j.zeroed); err != nil {
+			return err
+		}
+		j.zeroed += n
+	}
+	return nil
 }
 
 // take takes the pending batch and puts an empty one in its place.
@@ -206,6 +231,7 @@ func (j *Journal) newSegment() error {
 	}
 	j.leaveCurrent()
 	j.file, j.seq, j.off, j.next = f, seq, int64(len(buf)), h.number+1
+	j.zeroed = min(j.off+zeroAhead, size)
 	j.limit = max(size-size/16, int64(len(buf))+max(int64(len(carry)), 1))
 	j.cur = &segment{header: h, name: name, size: size, end: dataStart}
 	j.mu.Lock()
@@ -245,6 +271,11 @@ func (j *Journal) createSegment(name string, content []byte) (_ File, size int64
 	}
 	if _, err = f.WriteAt(content, 0); err != nil {
 		return nil, 0, err
+	}
+	if n := min(zeroAhead, size-int64(len(content))); n > 0 {
+		if _, err = f.WriteAt(zeros[:n], int64(len(content))); err != nil {
+			return nil, 0, err
+		}
 	}
 	if err = f.SyncData(); err != nil {
 		return nil, 0, err

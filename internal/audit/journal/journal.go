@@ -124,6 +124,7 @@ type Journal struct {
 	seq         uint64 // of the next record
 	durableSeq  uint64 // of the first record that is not durable
 	off         int64  // of the next write
+	zeroed      int64  // up to here the segment has been written, with zeros if nothing else
 	next        uint64 // number of the next segment
 	limit       int64  // size at which the current segment is left
 }
