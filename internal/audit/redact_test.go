@@ -144,7 +144,9 @@ func decodeAll(s string) string {
 func BenchmarkRedact(b *testing.B) {
 	r := audit.NewRedactor()
 	for _, bb := range []struct{ name, query string }{
-		{"empty", ""}, {"one", "tab=checklist"}, {"five", "page=2&size=50&sort=name&dir=asc&q=boiler+service"},
+		{"empty", ""},
+		{"one", "tab=checklist"},
+		{"five", "page=2&size=50&sort=name&dir=asc&q=boiler+service"},
 		{"secret", "code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj"},
 	} {
 		b.Run(bb.name, func(b *testing.B) {

@@ -313,8 +313,10 @@ func TestEndCountsRequestsCutShort(t *testing.T) {
 		w := newWorld(t)
 		s := w.login("sue")
 		l := w.start(s, "sam")
-		if !l.Enter() || !l.Enter() {
-			t.Fatal("not let in")
+		for range 2 {
+			if !l.Enter() {
+				t.Fatal("not let in")
+			}
 		}
 		must(t, w.End(t.Context(), l.ID, impersonation.CauseStopped, "sue"))
 		if w.of(s) != "" || w.row(l.ID).Live() || l.Enter() {

@@ -25,8 +25,14 @@ func TestListShowsEverybodyWithTheirDecision(t *testing.T) {
 	}
 	// Those they may log in as come first; the others say why not, in the text that describes the button.
 	for i, want := range []struct{ name, why string }{
-		{"Kim Field", ""}, {"Otto Office", ""}, {"Sam Reed", ""},
-		{"Alice Ng", "your own account"}, {"Aud Itor", "Owners and other protected"}, {"Fay Former", "deactivated"}, {"Olga Owner", "protected"}, {"Sue Pervisor", "but not this one"},
+		{"Kim Field", ""},
+		{"Otto Office", ""},
+		{"Sam Reed", ""},
+		{"Alice Ng", "your own account"},
+		{"Aud Itor", "Owners and other protected"},
+		{"Fay Former", "deactivated"},
+		{"Olga Owner", "protected"},
+		{"Sue Pervisor", "but not this one"},
 	} {
 		row := rows[i]
 		if got := text(row); !strings.Contains(got, want.name) {
@@ -316,10 +322,21 @@ func TestReturnToStaysHere(t *testing.T) {
 	for _, tc := range []struct{ in, out string }{
 		{"/bookings/7?x=1#top", "/bookings/7?x=1#top"},
 		{"", "/.impersonate/"},
-		{"//evil.example", "/"}, {"https://evil.example/", "/"}, {`/\evil.example`, "/"}, {`\\evil.example`, "/"}, {"/%2fevil.example", "/"},
-		{"/\t/evil.example", "/"}, {"/x/..//evil.example", "/"}, {"javascript:alert(1)", "/"}, {"/a\r\nSet-Cookie: a=b", "/"},
-		{"/.impersonate/ended", "/.impersonate/"}, {"/.impersonate/stop", "/"}, {"/.impersonate/logout", "/"}, {"/.impersonate/api/v1/me", "/.impersonate/"},
-		{"/.impersonate/?q=sam", "/.impersonate/?q=sam"}, {"/.impersonate", "/.impersonate/"},
+		{"//evil.example", "/"},
+		{"https://evil.example/", "/"},
+		{`/\evil.example`, "/"},
+		{`\\evil.example`, "/"},
+		{"/%2fevil.example", "/"},
+		{"/\t/evil.example", "/"},
+		{"/x/..//evil.example", "/"},
+		{"javascript:alert(1)", "/"},
+		{"/a\r\nSet-Cookie: a=b", "/"},
+		{"/.impersonate/ended", "/.impersonate/"},
+		{"/.impersonate/stop", "/"},
+		{"/.impersonate/logout", "/"},
+		{"/.impersonate/api/v1/me", "/.impersonate/"},
+		{"/.impersonate/?q=sam", "/.impersonate/?q=sam"},
+		{"/.impersonate", "/.impersonate/"},
 	} {
 		g := newRig(t)
 		b := g.login("admin")

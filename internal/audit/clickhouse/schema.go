@@ -141,8 +141,10 @@ func (s *Sink) Plan(ctx context.Context) ([]Statement, error) {
 	}
 	for _, m := range list[version:] {
 		plan = append(plan, m.statements...)
-		plan = append(plan, Statement{m.version, fmt.Sprintf("version %d", m.version),
-			fmt.Sprintf("INSERT INTO {database}.%s (version) SELECT %d", versionsTable, m.version)})
+		plan = append(plan, Statement{
+			m.version, fmt.Sprintf("version %d", m.version),
+			fmt.Sprintf("INSERT INTO {database}.%s (version) SELECT %d", versionsTable, m.version),
+		})
 	}
 	for i := range plan {
 		plan[i].SQL = strings.NewReplacer("{database}", "`"+s.database+"`", "{durable}", durable).Replace(plan[i].SQL)
