@@ -45,9 +45,9 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// TestExactlyOnce: the sink fails, takes rows and says it did not, hangs; the gateway crashes and is started again, at
+// TestInvariant7NothingTwiceNothingLost: the sink fails, takes rows and says it did not, hangs; the gateway crashes and is started again, at
 // random. Each row is there once, and each batch came the same every time.
-func TestExactlyOnce(t *testing.T) {
+func TestInvariant7NothingTwiceNothingLost(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	for round := range uint64(6) {
