@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -135,10 +136,8 @@ func (s *Sink) Write(ctx context.Context, b *audit.Batch) (err error) {
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	if len(b.Requests) > 0 {
-		columns := audit.RequestColumns()
-		err := insert(ctx, tx, audit.TableRequests, names(columns, "leaf_hash"), len(b.Requests), func(i int) []any {
-			r := b.Requests[i]
-			return append(values(columns, r.Values()), r.LeafHash[:])
+		err := insert(ctx, tx, audit.TableRequests, names(audit.RequestColumns(), "leaf_hash"), len(b.Requests), func(row []any, i int) []any {
+			return appendRequest(row, b.Requests[i])
 		})
 		if err != nil {
 			return err
@@ -146,9 +145,9 @@ func (s *Sink) Write(ctx context.Context, b *audit.Batch) (err error) {
 	}
 	if len(b.Events) > 0 {
 		columns := audit.EventColumns()
-		err := insert(ctx, tx, audit.TableEvents, names(columns, "leaf_hash"), len(b.Events), func(i int) []any {
+		err := insert(ctx, tx, audit.TableEvents, names(columns, "leaf_hash"), len(b.Events), func(row []any, i int) []any {
 			e := b.Events[i]
-			return append(values(columns, e.Values()), e.LeafHash[:])
+			return append(appendValues(row, columns, e.Values()), e.LeafHash[:])
 		})
 		if err != nil {
 			return err
@@ -156,11 +155,11 @@ func (s *Sink) Write(ctx context.Context, b *audit.Batch) (err error) {
 	}
 	if len(b.Checkpoints) > 0 {
 		columns := audit.CheckpointColumns()
-		err := insert(ctx, tx, audit.TableCheckpoints, names(columns), len(b.Checkpoints), func(i int) []any {
+		err := insert(ctx, tx, audit.TableCheckpoints, names(columns), len(b.Checkpoints), func(row []any, i int) []any {
 			c := b.Checkpoints[i]
-			v := values(columns, c.Values())
-			v[3] = c.RootHash[:]
-			return v
+			row = appendValues(row, columns, c.Values())
+			row[len(row)-2] = c.RootHash[:]
+			return row
 		})
 		if err != nil {
 			return err
@@ -169,26 +168,56 @@ func (s *Sink) Write(ctx context.Context, b *audit.Batch) (err error) {
 	return tx.Commit()
 }
 
+// together is how many rows one statement adds: what a statement costs by itself is shared.
+const together = 64
+
 // insert adds rows. Their last column is what tells two rows with one key apart.
-func insert(ctx context.Context, tx *sql.Tx, table string, columns []string, n int, row func(int) []any) error {
-	query := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ") ON CONFLICT DO NOTHING"
-	stmt, err := tx.PrepareContext(ctx, query)
-	if err != nil {
-		return fmt.Errorf("table %s: %w", table, err)
+func insert(ctx context.Context, tx *sql.Tx, table string, columns []string, n int, row func([]any, int) []any) error {
+	done := 0
+	for _, size := range []int{together, 1} {
+		if n-done < size {
+			continue
+		}
+		stmt, err := tx.PrepareContext(ctx, statement(table, columns, size))
+		if err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
+		}
+		for ; n-done >= size && err == nil; done += size {
+			values := make([]any, 0, size*len(columns))
+			for i := range size {
+				values = row(values, done+i)
+			}
+			err = insertSome(ctx, tx, stmt, table, values, size)
+		}
+		if err = errors.Join(err, stmt.Close()); err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
+		}
 	}
-	defer stmt.Close()
-	for i := range n {
-		values := row(i)
-		result, err := stmt.ExecContext(ctx, values...)
-		if err != nil {
-			return fmt.Errorf("table %s: %w", table, err)
-		}
-		added, err := result.RowsAffected()
-		if err == nil && added == 0 {
-			err = same(ctx, tx, table, values)
-		}
-		if err != nil {
-			return fmt.Errorf("table %s: %w", table, err)
+	return nil
+}
+
+func statement(table string, columns []string, rows int) string {
+	one := "(?" + strings.Repeat(", ?", len(columns)-1) + ")"
+	return "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES " + one + strings.Repeat(", "+one, rows-1) + " ON CONFLICT DO NOTHING"
+}
+
+// insertSome runs the statement for so many rows.
+func insertSome(ctx context.Context, tx *sql.Tx, stmt *sql.Stmt, table string, values []any, rows int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// With a context that can end the driver starts a goroutine for each statement; these are short.
+	result, err := stmt.ExecContext(context.WithoutCancel(ctx), values...)
+	if err != nil {
+		return err
+	}
+	if added, err := result.RowsAffected(); err != nil || added == int64(rows) {
+		return err
+	}
+	each := len(values) / rows
+	for i := range rows {
+		if err := same(ctx, tx, table, values[i*each:(i+1)*each]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -230,19 +259,38 @@ func names(columns []audit.Column, more ...string) []string {
 	return append(list, more...)
 }
 
-// values are a row's for the driver.
-func values(columns []audit.Column, texts []string) []any {
-	list := make([]any, len(columns), len(columns)+1)
+// appendRequest appends a row's values, in the order of [audit.RequestColumns], as [audit.Request.Values] has them. Most
+// rows are requests: numbers do not go by way of text.
+func appendRequest(row []any, r *audit.Request) []any {
+	return append(row,
+		r.Time.UTC().Format(audit.TimeLayout), r.LogID, number(r.Seq), r.RequestID, r.ImpersonationID, number(r.ImpersonationSeq),
+		r.ActorID, r.ActorUsername, r.ActorName, r.TargetID, r.TargetUsername, r.TargetName,
+		r.Mode, r.ClientIP, r.UserAgent, r.Method, r.Scheme, r.Host, r.Path, r.Query, r.Action,
+		int64(max(r.Status, 0)), r.Outcome, r.Refusal, r.Banner, max(r.Duration.Microseconds(), 0),
+		max(r.RequestBytes, 0), max(r.ResponseBytes, 0), r.ContentType, r.LeafHash[:],
+	)
+}
+
+// number is for a column: what is no int64 stays text, and the table's STRICT type refuses it.
+func number(n uint64) any {
+	if n > math.MaxInt64 {
+		return strconv.FormatUint(n, 10)
+	}
+	return int64(n)
+}
+
+// appendValues appends a row's values for the driver.
+func appendValues(row []any, columns []audit.Column, texts []string) []any {
 	for i, t := range texts {
-		list[i] = t
+		var v any = t
 		if columns[i].Kind == audit.KindNumber {
-			// What is no int64 stays text, and the table's STRICT type refuses it.
 			if n, err := strconv.ParseInt(t, 10, 64); err == nil {
-				list[i] = n
+				v = n
 			}
 		}
+		row = append(row, v)
 	}
-	return list
+	return row
 }
 
 // Close implements [audit.Sink].
