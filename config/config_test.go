@@ -118,7 +118,7 @@ func TestSiteDefaults(t *testing.T) {
 		},
 		ImpersonatedBy: &on,
 		Banner: Banner{
-			Text: "{impersonate.actor.name} viewing as {impersonate.user.name}", Color: "#b91c1c", Position: "top", Unmarked: "block",
+			Color: "#b91c1c", Position: "top", Unmarked: "block",
 		},
 	}
 	if d := cmp.Diff(want, s); d != "" {

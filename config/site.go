@@ -50,7 +50,7 @@ type Header struct {
 // Banner is the bar on each page while impersonating.
 type Banner struct {
 	// Text, with placeholders as in an identity header's value.
-	// Default: {impersonate.actor.name} viewing as {impersonate.user.name}.
+	// Default: a sentence that names both, in the browser's language.
 	Text string `json:"text,omitempty"`
 
 	// Color of the bar, #rgb or #rrggbb. Default: #b91c1c.
@@ -96,7 +96,6 @@ func (s *Site) SetDefaults() {
 		on := true
 		s.ImpersonatedBy = &on
 	}
-	setDefault(&s.Banner.Text, "{impersonate.actor.name} viewing as {impersonate.user.name}")
 	setDefault(&s.Banner.Color, "#b91c1c")
 	setDefault(&s.Banner.Position, "top")
 	setDefault(&s.Banner.Unmarked, "block")

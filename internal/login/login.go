@@ -192,10 +192,10 @@ func leave(w http.ResponseWriter, r *http.Request, to, title string) {
 		redirect(w, to)
 		return
 	}
-	w.Header().Set("Refresh", "0;url="+to)
 	problem.Write(w, r, &problem.Problem{
 		Code: "leaving", Status: http.StatusOK, Title: title, Detail: "You are being sent to the identity provider.",
-		Links: []problem.Link{{Text: "Go on", Href: to}},
+		Refresh: to,
+		Links:   []problem.Link{{Text: "Go on", Href: to}},
 	})
 }
 

@@ -27,6 +27,9 @@ type Problem struct {
 	Detail string
 	// Links are ways on; the first is drawn as a button.
 	Links []Link
+	// Refresh is where the page goes on to by itself; empty: nowhere. It stands in the page, not in a header: it may hold
+	// what is not for access logs.
+	Refresh string
 	// RetryAfter is sent as the header of that name when positive.
 	RetryAfter time.Duration
 	// Extra members of the JSON object, such as "refusal".

@@ -110,7 +110,7 @@ func TestDemo(t *testing.T) {
 	if me := alice.text(css("#me")); me != "Sam Reed" {
 		t.Fatalf("the admin is signed in at the app as %s, not as Sam Reed", me)
 	}
-	alice.bannerSays("Alice Ng viewing as Sam Reed", "Full access", "left", "Return to my account")
+	alice.bannerSays("Alice Ng", "Sam Reed", "Full access", "left", "Return to my account")
 	alice.pressAway(harbour)
 	alice.press(css("details.lacking summary"))
 	if text := alice.text(css("details.lacking")); !strings.Contains(text, "is not submitted") {
@@ -229,7 +229,7 @@ func TestDemoAccounts(t *testing.T) {
 	}
 	supervisor.fill(css("#ask textarea[name=reason]"), "looking at today's plan")
 	supervisor.pressAway(named("#ask button", "Log in as Amira Haddad"))
-	supervisor.bannerSays("Priya Nair viewing as Amira Haddad", "Read only")
+	supervisor.bannerSays("Priya Nair", "Amira Haddad", "Read only")
 	supervisor.pressAway(css("a[href='/bookings/1044']"))
 	supervisor.pressAway(css("button.check"))
 	if supervisor.status() != http.StatusForbidden || !strings.Contains(supervisor.body(), "You are only looking") {

@@ -161,7 +161,6 @@ const withoutQueries = `format filter {
 			request>headers>X-Xsrf-Token delete
 			request>headers>X-Api-Key    delete
 			resp_headers>Location        regexp [?;].* ?REDACTED
-			resp_headers>Refresh         regexp [?].* ?REDACTED
 		}`
 
 // gateway is a running binary.

@@ -112,11 +112,14 @@ func (c *LoginClient) Try(method, address string, form url.Values) (*Page, error
 	return &Page{URL: req.URL, Status: res.StatusCode, Header: res.Header, Body: string(b), Cookies: res.Cookies()}, nil
 }
 
-// Location is where the page redirects to, at once by its status or by the header Refresh; empty when it does not.
+// Location is where the page redirects to, at once by its status or by itself; empty when it does not.
 func (p *Page) Location() string {
 	to := p.Header.Get("Location")
 	if p.Status < 300 || p.Status > 399 {
-		to = strings.TrimPrefix(p.Header.Get("Refresh"), "0;url=")
+		to = ""
+		if m := refreshTag.FindStringSubmatch(p.Body); m != nil {
+			to = html.UnescapeString(m[1])
+		}
 	}
 	if to == "" {
 		return ""
@@ -175,10 +178,11 @@ func (c *LoginClient) ToCallback(address string) string {
 }
 
 var (
-	formTag   = regexp.MustCompile(`(?is)<form\b([^>]*)>(.*?)</form>`)
-	inputTag  = regexp.MustCompile(`(?is)<input\b([^>]*)>`)
-	attribute = regexp.MustCompile(`(?is)\b(action|name|value|id|type)="([^"]*)"`)
-	errNoForm = errors.New("no form to fill in")
+	refreshTag = regexp.MustCompile(`<meta http-equiv="refresh" content="0;url=([^"]*)">`)
+	formTag    = regexp.MustCompile(`(?is)<form\b([^>]*)>(.*?)</form>`)
+	inputTag   = regexp.MustCompile(`(?is)<input\b([^>]*)>`)
+	attribute  = regexp.MustCompile(`(?is)\b(action|name|value|id|type)="([^"]*)"`)
+	errNoForm  = errors.New("no form to fill in")
 )
 
 // fill completes the login or logout form of a provider's page. A form that was sent back (wrong password) ends it.
