@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 const within = 250 * time.Millisecond
 
 // connections is an app with everything that stays open.
-func connections(done chan<- error) http.HandlerFunc {
+func connections(begun *atomic.Int64, done chan<- error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		switch r.URL.Path {
@@ -47,6 +48,7 @@ func connections(done chan<- error) http.HandlerFunc {
 			}
 		case "/poll":
 			_ = rc.EnableFullDuplex()
+			begun.Add(1)
 			<-r.Context().Done()
 			done <- r.Context().Err()
 		case "/download":
@@ -58,6 +60,8 @@ func connections(done chan<- error) http.HandlerFunc {
 				}
 			}
 		case "/upload":
+			_, _ = io.ReadFull(r.Body, make([]byte, 1000))
+			begun.Add(1)
 			_, err := io.Copy(io.Discard, r.Body)
 			done <- err
 		default:
@@ -79,7 +83,6 @@ func (b *browser) open(path string) (cut func() error) {
 		}
 	case "/poll":
 		errs := make(chan error, 1)
-		served := b.served.Load()
 		go func() {
 			res, err := b.c.Do(b.request("GET", path, "", "Accept", "application/json", "Sec-Fetch-Dest", "empty"))
 			if err == nil {
@@ -90,14 +93,13 @@ func (b *browser) open(path string) (cut func() error) {
 			}
 			errs <- err
 		}()
-		b.until("the app is asked", func() bool { return b.served.Load() > served })
+		b.until("the app is at it", func() bool { return b.begun.Load() == 1 })
 		return func() error { return <-errs }
 	case "/upload":
 		rd, wr := io.Pipe()
 		r := b.request("POST", path, "", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin")
 		r.Body = rd
 		errs := make(chan error, 1)
-		served := b.served.Load()
 		go func() {
 			res, err := b.c.Do(r)
 			if err == nil {
@@ -110,7 +112,7 @@ func (b *browser) open(path string) (cut func() error) {
 		}()
 		_, err := wr.Write(make([]byte, 100_000))
 		b.must(err)
-		b.until("the app is asked", func() bool { return b.served.Load() > served })
+		b.until("the app is at it", func() bool { return b.begun.Load() == 1 })
 		b.t.Cleanup(func() { _ = wr.Close() })
 		return func() error { return <-errs }
 	}
@@ -165,13 +167,15 @@ func (b *browser) echo(conn net.Conn, rd *bufio.Reader) {
 // people's own accounts go on.
 func TestInvariant9EndingEndsWhatIsUnderWay(t *testing.T) {
 	ends := map[string]func(w *world, b *browser){
-		"stop":   func(_ *world, b *browser) { go b.c.Do(b.request("POST", "/.impersonate/stop", "", "Sec-Fetch-Site", "same-origin")) }, //nolint:errcheck,bodyclose // seen by what it does
+		"stop": func(_ *world, b *browser) {
+			go b.c.Do(b.request("POST", "/.impersonate/stop", "", "Sec-Fetch-Site", "same-origin"))
+		}, //nolint:errcheck,bodyclose // seen by what it does
 		"expiry": func(w *world, _ *browser) { w.clock.Advance(31 * time.Minute) },
 	}
 	apps := map[string]func(w *world, done chan error){
-		"proxied": func(w *world, done chan error) { w.proxy(connections(done)) },
+		"proxied": func(w *world, done chan error) { w.proxy(connections(&w.begun, done)) },
 		"direct": func(w *world, done chan error) {
-			h := connections(done)
+			h := connections(&w.begun, done)
 			w.serve(func(rw http.ResponseWriter, r *http.Request) error { h(rw, r); return nil })
 		},
 	}
@@ -227,7 +231,9 @@ func TestEndBetweenRequests(t *testing.T) {
 		b.begin("sam")
 		id := b.live().ID
 		ended := make(chan error, 1)
-		go func() { ended <- w.node.Impersonations.End(context.Background(), id, impersonation.CauseStopped, "admin") }()
+		go func() {
+			ended <- w.node.Impersonations.End(context.Background(), id, impersonation.CauseStopped, "admin")
+		}()
 		res, err := b.c.Do(b.request("GET", "/", "", navigation...))
 		if err == nil { // it may have been cut
 			body, rerr := io.ReadAll(res.Body)

@@ -31,6 +31,10 @@ type Node struct {
 	recorder atomic.Pointer[Recorder]
 }
 
+// endingKey marks the context of an impersonation's end with its session: leaving word there may find the session over,
+// and delete it.
+type endingKey struct{}
+
 // Recorder is what a node needs of the audit.
 type Recorder interface {
 	audit.Events
@@ -58,6 +62,7 @@ func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
 	}
 	n := &Node{Store: o.Store, Signer: signer, LoginKey: key, log: o.Log}
 	n.Sessions = session.NewManager(session.Options{Store: o.Store, Clock: o.Clock, Log: o.Log})
+	leave := LeaveNotice(n.Sessions, o.Log)
 	n.Impersonations = impersonation.NewManager(impersonation.Options{
 		Store: o.Store, Clock: o.Clock, Log: o.Log,
 		Counts: func(id string) uint64 {
@@ -66,9 +71,14 @@ func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
 			}
 			return 0
 		},
-		OnEnd: LeaveNotice(n.Sessions, o.Log),
+		OnEnd: func(ctx context.Context, l *impersonation.Live, e *impersonation.Ended) {
+			leave(context.WithValue(ctx, endingKey{}, l.Session), l, e)
+		},
 	})
 	n.Sessions.OnDelete(func(ctx context.Context, id state.Hash, _ string) {
+		if ctx.Value(endingKey{}) == id {
+			return // its impersonation has just ended, and would be waited for here while it waits for this
+		}
 		if err := n.Impersonations.EndSession(ctx, id, impersonation.CauseLogout, ""); err != nil {
 			n.log.ErrorContext(ctx, "the impersonation of a session that is over can't be ended", "error", err)
 		}

@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 // LeaveNotice is for [impersonation.Options.OnEnd]: after an end nobody asked for, the person's session is left a
@@ -16,7 +18,8 @@ func LeaveNotice(sessions *session.Manager, log *slog.Logger) func(context.Conte
 		if !e.Unasked() {
 			return
 		}
-		if err := sessions.SetNotice(ctx, l.Session, impersonation.Notice{Cause: e.Cause, Target: displayName(l)}.String()); err != nil {
+		err := sessions.SetNotice(ctx, l.Session, impersonation.Notice{Cause: e.Cause, Target: displayName(l)}.String())
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
 			log.Warn("nobody will be told how an impersonation ended", "error", err, "impersonation", l.ID)
 		}
 	}

@@ -61,6 +61,7 @@ type world struct {
 	site   atomic.Pointer[gateway.Site]
 	app    atomic.Pointer[appFunc]
 	served atomic.Int64 // requests the app has seen
+	begun  atomic.Int64 // of those that stay open
 	server *httptest.Server
 	age    time.Duration
 }

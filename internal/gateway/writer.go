@@ -200,7 +200,12 @@ func (w *markingWriter) replace(p *problem.Problem) {
 	}
 	w.mu.Lock()
 	w.released, w.ours = true, true
+	cut := w.cut
 	w.mu.Unlock()
+	if cut && w.request.ProtoMajor == 1 {
+		// Its read deadline has passed, and with that net/http cancels whatever else comes by this connection.
+		h["Connection"] = []string{"close"}
+	}
 	problem.Write(w.ResponseWriter, w.request, p)
 	w.cancel(errWithheld)
 }
@@ -295,8 +300,11 @@ func (w *markingWriter) sever() {
 	if w.done {
 		return
 	}
-	w.cut = true
 	w.cancel(context.Cause(w.live.Context()))
+	if w.ours {
+		return
+	}
+	w.cut = true
 	if w.tunnel != nil {
 		_ = w.tunnel.Close()
 		return
@@ -304,7 +312,7 @@ func (w *markingWriter) sever() {
 	past := time.Unix(1, 0)
 	c := http.NewResponseController(w.ResponseWriter)
 	_ = c.SetReadDeadline(past) // not every connection can; the context is cancelled in any case
-	if w.released && !w.ours {
+	if w.released {
 		_ = c.SetWriteDeadline(past)
 	}
 }
@@ -354,7 +362,7 @@ func (w *markingWriter) end(panicked any, err error) error {
 	}
 	cerr := w.close()
 	switch {
-	case w.leave() && !w.replaced:
+	case w.leave() && !w.replaced: // the connection can carry nothing more
 		rec.outcome(w.status, audit.OutcomeSevered)
 		panic(http.ErrAbortHandler)
 	case cerr != nil:
