@@ -122,7 +122,8 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 		t: t, dir: t.TempDir(), clock: clock.NewManual(noon), fs: faultfs.New(), log: &lockedBuffer{}, policy: defaultRules(), age: 1000 * time.Hour,
 		options: gateway.SiteOptions{
 			Identity: []identity.Template{
-				{Name: "Remote-User", Value: "{impersonate.user.username}"}, {Name: "Remote-Name", Value: "{impersonate.user.name}"},
+				{Name: "Remote-User", Value: "{impersonate.user.username}"},
+				{Name: "Remote-Name", Value: "{impersonate.user.name}"},
 				{Name: "Remote-Groups", Value: "{impersonate.user.groups}"},
 			},
 			ImpersonatedBy: true, Assertion: "X-Assertion",
