@@ -57,6 +57,7 @@ type world struct {
 	policy    policy.Rules
 	options   gateway.SiteOptions
 	all       bool
+	sink      audit.Sink // nil: SQLite
 
 	site   atomic.Pointer[gateway.Site]
 	app    atomic.Pointer[appFunc]
@@ -189,8 +190,11 @@ func (w *world) openAudit() {
 	var err error
 	w.recorder, err = audit.Open(audit.Options{Dir: filepath.Join(w.dir, "journal"), FS: w.fs, Log: w.logger(), SegmentBytes: 1 << 20})
 	w.must(err)
-	sink, err := auditsqlite.Open(context.Background(), filepath.Join(w.dir, "audit.db"))
-	w.must(err)
+	sink := w.sink
+	if sink == nil {
+		sink, err = auditsqlite.Open(context.Background(), filepath.Join(w.dir, "audit.db"))
+		w.must(err)
+	}
 	w.must(w.recorder.UseSinks(context.Background(), audit.ShipOptions{BatchTime: 2 * time.Millisecond}, sink))
 }
 
