@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // process is a running program, held by its standard input: it ends when the test does, however that ends.
@@ -31,7 +32,23 @@ type answer struct {
 	Requests map[string]int `json:"requests"`
 }
 
-func start(t testing.TB, dir, program, variable string, config any) (*process, answer, error) {
+// startWithin is how long a program may take to say that it is there; startTries how often it is started: Node.js has
+// been seen to stop at its start for good when many are started at once.
+const (
+	startWithin = time.Minute
+	startTries  = 3
+)
+
+func start(t testing.TB, dir, program, variable string, config any) (p *process, ready answer, err error) {
+	for range startTries {
+		if p, ready, err = startOnce(t, dir, program, variable, config); err == nil {
+			break
+		}
+	}
+	return p, ready, err
+}
+
+func startOnce(t testing.TB, dir, program, variable string, config any) (*process, answer, error) {
 	value, err := json.Marshal(config)
 	if err != nil {
 		return nil, answer{}, err
@@ -52,7 +69,9 @@ func start(t testing.TB, dir, program, variable string, config any) (*process, a
 	}
 	p := &process{cmd: cmd, stdin: stdin, lines: bufio.NewScanner(stdout)}
 	p.lines.Buffer(nil, 1<<20)
+	late := time.AfterFunc(startWithin, func() { _ = cmd.Process.Kill() })
 	ready, err := p.read()
+	late.Stop()
 	if err != nil || ready.Issuer == "" {
 		p.stop()
 		return nil, answer{}, fmt.Errorf("starting %s: %w", program, err)
