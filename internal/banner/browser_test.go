@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,23 +19,22 @@ import (
 
 // The tests in this file run the banner in Chromium: go test -tags browser ./internal/banner
 
-// chromium runs a headless browser over url and returns what it prints.
-func chromium(t *testing.T, url string, args ...string) []byte {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
+// chromium runs a headless browser over url, with a profile of its own, till it ends or ctx does, and returns what it
+// prints.
+func chromium(ctx context.Context, profile, url string, args ...string) ([]byte, error) {
 	args = append([]string{
 		"--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--hide-scrollbars", "--user-data-dir=" + t.TempDir(),
+		"--disable-component-update", "--disable-sync", "--hide-scrollbars", "--user-data-dir=" + profile,
 	}, args...)
 	cmd := exec.CommandContext(ctx, "chromium", append(args, url)...)
+	cmd.WaitDelay = 10 * time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("chromium: %v: %s", err, stderr.Bytes())
+		return nil, fmt.Errorf("running chromium: %w: %s", err, stderr.Bytes())
 	}
-	return out
+	return out, nil
 }
 
 // app is a page's app behind something that marks it.
@@ -45,6 +45,8 @@ type app struct {
 	log   chan string // paths asked for
 	me    http.HandlerFunc
 	files http.Handler // under /app/
+
+	results chan []byte // what the driver's page posts
 }
 
 type testPage struct {
@@ -70,6 +72,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.log <- r.Method + " " + r.URL.RequestURI():
 	default:
+	}
+	if r.URL.Path == "/driver/results" {
+		if body, err := io.ReadAll(r.Body); err == nil {
+			a.results <- body
+		}
+		return
 	}
 	if ServeAsset(w, r) {
 		return
@@ -158,10 +166,15 @@ func TestScreenshots(t *testing.T) {
 				// A browser's window is no narrower than 500: a phone's is a frame in it.
 				width, height, _ := strings.Cut(wh, ",")
 				a.pages["/frame"] = testPage{bare: true, body: fmt.Sprintf("<body style='margin:0;background:#888'><iframe style='border:0;width:%spx;height:%spx' src=%s></iframe>", width, height, path)}
-				chromium(t, a.URL+"/frame", "--window-size="+wh, "--screenshot="+out, "--virtual-time-budget=3000",
+				ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+				_, err := chromium(ctx, t.TempDir(), a.URL+"/frame", "--window-size="+wh, "--screenshot="+out, "--virtual-time-budget=3000",
 					"--force-device-scale-factor=1", "--blink-settings=preferredColorScheme="+n)
-				if info, err := os.Stat(out); err != nil || info.Size() < 2000 {
-					t.Errorf("%s: %v", out, err)
+				stop()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := os.Stat(out); err != nil {
+					t.Error(err)
 				}
 			}
 		}

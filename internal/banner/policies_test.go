@@ -30,8 +30,10 @@ func TestPoliciesInBrowser(t *testing.T) {
 				try { eval("1"); ` + fmt.Sprintf(ran, "eval") + ` } catch {}
 				try { document.body.insertAdjacentHTML("beforeend", "<i></i>"); ` + fmt.Sprintf(ran, "sink") + ` } catch {}
 				const s = document.createElement("script"); try { s.src = "/app/dynamic.js"; document.head.append(s); } catch {}
-				fetch("/app/fetched.js").then(() => { ` + fmt.Sprintf(ran, "fetched") + ` }).catch(() => {});
-				fetch("` + other.URL + `/fetched.js").then(() => { ` + fmt.Sprintf(ran, "fetchedOther") + ` }).catch(() => {});
+				window.settled = Promise.allSettled([
+					fetch("/app/fetched.js").then(() => { ` + fmt.Sprintf(ran, "fetched") + ` }),
+					fetch("` + other.URL + `/fetched.js").then(() => { ` + fmt.Sprintf(ran, "fetchedOther") + ` }),
+				]);
 			</script>
 			<script src="/app/own.js"></script><script src="` + other.URL + `/other.js"></script>
 			<p id="p" style="font-size:33px" onclick='` + fmt.Sprintf(ran, "handler") + `'>x</p></body></html>`
@@ -84,14 +86,15 @@ func TestPoliciesInBrowser(t *testing.T) {
 				name = "/bare" + path
 			}
 			a.pages[name] = tp
-			const probes = `await sleep(1500); const ran = Object.keys(doc.documentElement.dataset); if (doc.readyState !== "complete") ran.push(doc.readyState);
+			const probes = `await win.settled; const ran = Object.keys(doc.documentElement.dataset); if (doc.readyState !== "complete") ran.push(doc.readyState);
 				doc.getElementById("p").click(); const s = win.getComputedStyle(doc.getElementById("p"));
 				const all = [...new Set([...ran, ...Object.keys(doc.documentElement.dataset)])].sort().join() + " " + s.color + " " + s.fontSize; `
 			c := check{Name: name, Path: name, Check: probes + `return all`}
 			if !bare {
+				c.Live = p.live
 				// The form is tried last: the frame shows its answer, or stays.
 				c.Check = probes + `const live = host().dataset.live === "", styled = win.getComputedStyle(find(".bar")).position === "fixed";
-					let form = find("form"), went = "link"; if (form) { form.target = "_self"; find(".stop").click(); await sleep(1500); try { went = frame.contentWindow.location.pathname } catch { went = "blocked" } }
+					let form = find("form"), went = "link"; if (form) { form.target = "_self"; const from = path(); find(".stop").click(); try { await until(() => path() !== from); went = path() } catch { went = "blocked" } }
 					return [all, live, styled, went]`
 			}
 			checks = append(checks, c)
