@@ -198,6 +198,14 @@ func visit(ctx context.Context, path string) error {
 	})
 }
 
+// follow goes to a path as a link on the page does: with a referrer.
+func follow(ctx context.Context, path string) error {
+	return leave(ctx, func() error {
+		_, err := eval[bool](ctx, "location.assign("+strconv.Quote(path)+"), true")
+		return err
+	})
+}
+
 // leave does what makes the tab go to another page, and waits for that.
 func leave(ctx context.Context, do func() error) error {
 	if _, err := eval[bool](ctx, "window.leaving = true"); err != nil {

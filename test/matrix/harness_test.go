@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +93,7 @@ const options = `{
 	admin off
 	persist_config off
 	skip_install_trust
+	default_bind 127.0.0.1
 	auto_https disable_redirects
 	storage file_system %[1]s/caddy
 	impersonate {
@@ -237,6 +237,3 @@ func write(t *testing.T, path, text string) {
 		t.Fatal(err)
 	}
 }
-
-// replaced replaces @NAME@ in a text.
-func replaced(text string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(text) }

@@ -8,6 +8,7 @@ import (
 // matrix are the apps, in the order of docs/apps.md.
 var matrix = []app{
 	django,
+	rt,
 }
 
 // app is one app behind the gateway. Its functions get a tab of the browser: see visit, press, fill, wait and eval.
