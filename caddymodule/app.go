@@ -150,7 +150,7 @@ func (a *App) rules() policy.Rules {
 	for _, p := range a.Policies {
 		compiled := policy.Policy{
 			Name: p.Name, Actor: match(p.Actor), Target: match(p.Target), Modes: p.Modes,
-			Duration: p.Duration.Std(), Idle: p.Idle.Std(),
+			Duration: p.Duration.Std(), Idle: p.Idle.Std(), Extension: p.Extension.Std(), Extensions: p.Extensions, Color: p.Color,
 		}
 		for _, r := range p.Require {
 			if r == config.RequireReason {

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -50,6 +51,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        mode     full|read_only…
 //	        duration <duration>
 //	        idle     <duration>
+//	        extension <duration> [<times>]
+//	        color    <color>
 //	        require  reason
 //	    }
 //	    session {
@@ -228,7 +231,7 @@ func (a *App) parsePolicy(b *block) error {
 	if err := b.once("policy", p.Name); err != nil {
 		return err
 	}
-	options := []string{"actor", "target", "mode", "duration", "idle", "require"}
+	options := []string{"actor", "target", "mode", "duration", "idle", "extension", "color", "require"}
 	err := readBlock(b.Dispenser, "policy "+p.Name, options, func(b *block, option string) (err error) {
 		switch option {
 		case "actor":
@@ -245,6 +248,10 @@ func (a *App) parsePolicy(b *block) error {
 			return b.duration(option, &p.Duration, "30m")
 		case "idle":
 			return b.duration(option, &p.Idle, "10m")
+		case "extension":
+			return parseExtension(b, &p)
+		case "color":
+			return b.value(option, &p.Color, `"#b91c1c"`)
 		case "require":
 			if err := b.once(option); err != nil {
 				return err
@@ -261,6 +268,30 @@ func (a *App) parsePolicy(b *block) error {
 	p.SetDefaults()
 	if err := p.Validate(); err != nil {
 		return b.WrapErr(err)
+	}
+	return nil
+}
+
+// parseExtension reads how much time a press adds, and how often.
+func parseExtension(b *block, p *config.Policy) error {
+	const option, example = "extension", "extension 15m 2"
+	if err := b.once(option); err != nil {
+		return err
+	}
+	v, err := b.values(option, 1, 2, example)
+	if err != nil {
+		return err
+	}
+	if p.Extension, err = config.ParseDuration(v[0]); err != nil {
+		return b.Errf("%s: %s: %w", b.name, option, err)
+	}
+	if p.Extension == 0 {
+		return b.Errf("%s: %s: 0 adds nothing; leave it out, or write such as: %s", b.name, option, example)
+	}
+	if len(v) == 2 {
+		if p.Extensions, err = strconv.Atoi(v[1]); err != nil || p.Extensions == 0 {
+			return b.Errf("%s: %s: %q is not how often; write a number, such as: %s", b.name, option, v[1], example)
+		}
 	}
 	return nil
 }

@@ -37,6 +37,8 @@ var (
 	descLive      = describe("impersonations_live", "Impersonations under way.")
 	descStarted   = describe("impersonations_started_total", "Impersonations started.")
 	descRefused   = describe("impersonations_refused_total", "Starts refused.")
+	descExtended  = describe("impersonations_extended_total", "Impersonations prolonged, by presses.")
+	descNoBanner  = describe("banner_missing_total", "Pages whose script reported that the banner is not seen.")
 	descEnded     = describe("impersonations_ended_total", "Impersonations ended, by cause.", "cause")
 	descUnwritten = describe("impersonations_unwritten", "Ended impersonations whose end is not yet in both state and journal. Above 0 for long: look at why.")
 	descRetries   = describe("impersonation_write_retries_total", "Failed tries to write an end down.")
@@ -71,7 +73,7 @@ var (
 	descSinkLost     = describe("sink_records_lost_total", "Records damaged before they could be sent.", "sink")
 
 	allDescs = []*prometheus.Desc{
-		descSessions, descLogin, descLive, descStarted, descRefused, descEnded, descUnwritten, descRetries,
+		descSessions, descLogin, descLive, descStarted, descRefused, descExtended, descNoBanner, descEnded, descUnwritten, descRetries,
 		descUsers, descSourceUsers, descSourceUp, descSourceGood,
 		descHealthy, descJournal, descRecords, descWritten, descJournalFail, descJournalRef, descSync,
 		descIntents, descIntentsRef, descEvents, descRows, descOpen, descLate,
@@ -124,6 +126,8 @@ func (m metrics) impersonations(a *App) {
 	m.gauge(descLive, float64(s.Live))
 	m.count(descStarted, s.Started)
 	m.count(descRefused, s.Refused)
+	m.count(descExtended, s.Extended)
+	m.count(descNoBanner, s.BannerMissing)
 	for cause, n := range s.Ended {
 		m.count(descEnded, n, cause)
 	}

@@ -82,13 +82,25 @@ func TestAppValidate(t *testing.T) {
 		"require":            {func(a *App) { a.Policies[0].Require = []string{"ticket"} }, `policy support: require "ticket": not known; write reason`},
 		"duration":           {func(a *App) { a.Policies[0].Duration = Duration(8 * day) }, "policy support: duration 8d: must be from 1s to 7d"},
 		"duration too short": {func(a *App) { a.Policies[0].Duration = 1 }, "policy support: duration 1ns"},
-		"idle too long":      {func(a *App) { a.Policies[0].Idle = Duration(time.Hour) }, "policy support: idle 1h: must be shorter than the duration, 30m"},
-		"session lifetime":   {func(a *App) { a.Session.Lifetime = Duration(31 * day) }, "session lifetime 31d"},
-		"session idle":       {func(a *App) { a.Session.Idle = Duration(13 * time.Hour) }, "session idle 13h"},
-		"session idle short": {func(a *App) { a.Session.Idle = 1 }, "session idle 1ns"},
-		"journal at root":    {func(a *App) { a.Audit.Journal = "/./" }, `audit journal "/./": is the root`},
-		"requests":           {func(a *App) { a.Audit.Requests = "some" }, `audit requests "some": not known; write impersonated or all`},
-		"redact":             {func(a *App) { a.Audit.Redact = []string{""} }, `audit redact "": not a parameter's name`},
+		"extension short":    {func(a *App) { a.Policies[0].Extension = 1 }, "policy support: extension 1ns: must be from 1m to 1d"},
+		"extension long":     {func(a *App) { a.Policies[0].Extension = Duration(2 * day) }, "policy support: extension 2d: must be from 1m to 1d"},
+		"extension often":    {func(a *App) { a.Policies[0].Extension, a.Policies[0].Extensions = Duration(time.Minute), 21 }, "policy support: extension 1m 21: how often must be from 1 to 20"},
+		"extension never":    {func(a *App) { a.Policies[0].Extension, a.Policies[0].Extensions = Duration(time.Minute), -1 }, "policy support: extension 1m -1: how often must be from 1 to 20"},
+		"extension in all": {
+			func(a *App) {
+				a.Policies[0].Duration, a.Policies[0].Extension, a.Policies[0].Extensions = Duration(7*day), Duration(time.Hour), 1
+			},
+			"policy support: extension 1h 1: with the duration, 7d, this is longer than 7d",
+		},
+		"extension of nothing": {func(a *App) { a.Policies[0].Extensions = 2 }, "policy support: extension 0s: must be from 1m to 1d"},
+		"policy color":         {func(a *App) { a.Policies[0].Color = "red" }, `policy support: color "red": not a colour`},
+		"idle too long":        {func(a *App) { a.Policies[0].Idle = Duration(time.Hour) }, "policy support: idle 1h: must be shorter than the duration, 30m"},
+		"session lifetime":     {func(a *App) { a.Session.Lifetime = Duration(31 * day) }, "session lifetime 31d"},
+		"session idle":         {func(a *App) { a.Session.Idle = Duration(13 * time.Hour) }, "session idle 13h"},
+		"session idle short":   {func(a *App) { a.Session.Idle = 1 }, "session idle 1ns"},
+		"journal at root":      {func(a *App) { a.Audit.Journal = "/./" }, `audit journal "/./": is the root`},
+		"requests":             {func(a *App) { a.Audit.Requests = "some" }, `audit requests "some": not known; write impersonated or all`},
+		"redact":               {func(a *App) { a.Audit.Redact = []string{""} }, `audit redact "": not a parameter's name`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := goodApp()

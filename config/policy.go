@@ -70,12 +70,25 @@ type Policy struct {
 	// Idle ends it after so long without a request. Default: never before Duration.
 	Idle Duration `json:"idle,omitempty"`
 
+	// Extension is what each press of "Extend" in the banner adds to the time. Default: none, not offered.
+	Extension Duration `json:"extension,omitempty"`
+
+	// Extensions is how often it can be pressed in one impersonation. Default, with an Extension: 1. At most 20, and
+	// Duration with all extensions at most 7d.
+	Extensions int `json:"extensions,omitempty"`
+
+	// Color of the banner, #rgb or #rrggbb. Default: the site's.
+	Color string `json:"color,omitempty"`
+
 	// Require is what the actor has to give at the start: reason. Default: nothing.
 	Require []string `json:"require,omitempty"`
 }
 
 // MaxImpersonation is the longest a policy may let an impersonation last.
 const MaxImpersonation = Duration(7 * day)
+
+// maxExtensions is how often one can be prolonged: whoever needs more needs a longer duration.
+const maxExtensions = 20
 
 // SetDefaults fills in what was left out.
 func (p *Policy) SetDefaults() {
@@ -84,6 +97,9 @@ func (p *Policy) SetDefaults() {
 	}
 	if p.Duration == 0 {
 		p.Duration = Duration(30 * time.Minute)
+	}
+	if p.Extension != 0 && p.Extensions == 0 {
+		p.Extensions = 1
 	}
 }
 
@@ -102,5 +118,22 @@ func (p *Policy) Validate() error {
 	} else if p.Idle < 0 || p.Idle > p.Duration {
 		errs = append(errs, fmt.Errorf("%s: idle %s: must be shorter than the duration, %s, or it ends nothing; write such as 10m", what, p.Idle, p.Duration))
 	}
+	errs = append(errs, p.validateExtension(what))
+	if p.Color != "" && !isColor(p.Color) {
+		errs = append(errs, fmt.Errorf("%s: color %.40q: not a colour; write \"#b91c1c\", in quotes", what, p.Color))
+	}
 	return errors.Join(errs...)
+}
+
+func (p *Policy) validateExtension(what string) error {
+	switch {
+	case p.Extension == 0 && p.Extensions == 0:
+	case p.Extension < Duration(time.Minute) || p.Extension > Duration(day):
+		return fmt.Errorf("%s: extension %s: must be from 1m to 1d; write such as extension 15m 2", what, p.Extension)
+	case p.Extensions < 1 || p.Extensions > maxExtensions:
+		return fmt.Errorf("%s: extension %s %d: how often must be from 1 to %d; write such as extension 15m 2", what, p.Extension, p.Extensions, maxExtensions)
+	case p.Duration+p.Extension*Duration(p.Extensions) > MaxImpersonation:
+		return fmt.Errorf("%s: extension %s %d: with the duration, %s, this is longer than %s; shorten one of them", what, p.Extension, p.Extensions, p.Duration, MaxImpersonation)
+	}
+	return nil
 }

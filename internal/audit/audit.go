@@ -39,22 +39,24 @@ const (
 
 // Types of events. The column type of table events holds exactly these.
 const (
-	EventLogin                = "login"
-	EventLoginFailed          = "login_failed"
-	EventLogout               = "logout"
-	EventImpersonationStarted = "impersonation_started"
-	EventImpersonationRefused = "impersonation_refused"
-	EventImpersonationEnded   = "impersonation_ended"
-	EventRetentionChanged     = "retention_changed"
-	EventAuditRead            = "audit_read"
-	EventAuditExported        = "audit_exported"
-	EventUserDeactivated      = "user_deactivated"
-	EventUserReactivated      = "user_reactivated"
-	EventNoticeSent           = "notice_sent"
-	EventNoticeFailed         = "notice_failed"
-	EventConfigLoaded         = "config_loaded"     // a (re)loaded configuration is in force; detail: its hash
-	EventJournalRecovered     = "journal_recovered" // detail: torn bytes cut off, intents closed as interrupted
-	EventDirectoryBroken      = "directory_broken"  // a source can't be read; its last good facts stay in force
+	EventLogin                 = "login"
+	EventLoginFailed           = "login_failed"
+	EventLogout                = "logout"
+	EventImpersonationStarted  = "impersonation_started"
+	EventImpersonationRefused  = "impersonation_refused"
+	EventImpersonationExtended = "impersonation_extended"
+	EventImpersonationEnded    = "impersonation_ended"
+	EventBannerMissing         = "banner_missing" // a page's script says that the banner is not seen; detail: where, and why
+	EventRetentionChanged      = "retention_changed"
+	EventAuditRead             = "audit_read"
+	EventAuditExported         = "audit_exported"
+	EventUserDeactivated       = "user_deactivated"
+	EventUserReactivated       = "user_reactivated"
+	EventNoticeSent            = "notice_sent"
+	EventNoticeFailed          = "notice_failed"
+	EventConfigLoaded          = "config_loaded"     // a (re)loaded configuration is in force; detail: its hash
+	EventJournalRecovered      = "journal_recovered" // detail: torn bytes cut off, intents closed as interrupted
+	EventDirectoryBroken       = "directory_broken"  // a source can't be read; its last good facts stay in force
 )
 
 // Request is a row of table requests.

@@ -56,7 +56,7 @@ func (m *Manager) decide(c *core, now time.Time) {
 	if target.user != nil && l.TargetID != "" && target.ID != l.TargetID {
 		target = person{} // another account under the old one's name
 	}
-	d := cur.Policy.Continue(policy.Input{Actor: actor, Target: target.Person, Now: now}, policy.Running{Mode: l.Mode, StartedAt: c.startedAt})
+	d := cur.Policy.Continue(policy.Input{Actor: actor, Target: target.Person, Now: now}, c.running(l))
 	if d.Refusal != nil {
 		m.end(c, &Ended{Cause: causeOf(d.Refusal), At: stored(now), Refusal: d.Refusal})
 		return
@@ -64,7 +64,7 @@ func (m *Manager) decide(c *core, now time.Time) {
 	if m.shorten(c, d) {
 		m.arm(c)
 	}
-	c.verdict.Store(&verdict{cur, generation, target.user})
+	c.verdict.Store(&verdict{cur, generation, target.user, d})
 }
 
 func causeOf(r *policy.Refusal) string {
@@ -82,7 +82,7 @@ func (m *Manager) shorten(c *core, d policy.Decision) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.view.Load()
-	cut := l.ExpiresAt.Sub(l.StartedAt.Add(d.Duration))
+	cut := l.ExpiresAt.Sub(l.StartedAt.Add(d.Limit(c.running(l))))
 	idle := l.Idle
 	if d.Idle > 0 && (idle == 0 || d.Idle < idle) {
 		idle = d.Idle
@@ -98,6 +98,11 @@ func (m *Manager) shorten(c *core, d policy.Decision) bool {
 	c.view.Store(&n)
 	c.unsaved = true
 	return true
+}
+
+// running is what policy needs to know of it.
+func (c *core) running(l *Live) policy.Running {
+	return policy.Running{Mode: l.Mode, StartedAt: c.startedAt, Extensions: l.Extensions, Extended: l.Extended}
 }
 
 // actor is somebody who is logged in: the directory's facts over the login's claims.

@@ -76,15 +76,19 @@ func (c *core) settled(ctx context.Context) {
 	}
 }
 
-// end is the one place where impersonations end. False: it had ended already.
+// end is the one place where impersonations end. False: it had ended already, or is not over by the clock any more.
 func (m *Manager) end(c *core, e *Ended) bool {
-	if !c.ended.CompareAndSwap(nil, e) {
+	c.mu.Lock() // Start either sees ended, or has set effective; Extend, or has prolonged it
+	if byClock := e.Cause == CauseExpired || e.Cause == CauseIdle; byClock && c.dueEnd(m.clock.Now()) == nil {
+		c.mu.Unlock()
+		return false // prolonged, or used, since it was looked at
+	}
+	first, effective := c.ended.CompareAndSwap(nil, e), c.effective.Load()
+	c.mu.Unlock()
+	if !first {
 		return false
 	}
 	c.cancel(e)
-	c.mu.Lock() // Start either sees ended, or has set effective
-	effective := c.effective.Load()
-	c.mu.Unlock()
 	c.stopTimer()
 	if effective {
 		m.stats.end(e.Cause)

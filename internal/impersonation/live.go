@@ -9,11 +9,12 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 // Live is a running impersonation, as it was when it was asked for: its fields never change. Where its time is
-// shortened, [Manager.Of] returns another Live; the methods answer for now, on both.
+// shortened or prolonged, [Manager.Of] returns another Live; the methods answer for now, on both.
 type Live struct {
 	state.Impersonation
 	c *core
@@ -44,8 +45,11 @@ type core struct {
 	mu        sync.Mutex // guards what follows, and changes of view; never held over I/O
 	timer     clock.Timer
 	persisted time.Duration // the lastSeen that the store has
-	unsaved   bool          // view was shortened since the store had it
+	unsaved   bool          // view was shortened or prolonged since the store had it
+	reports   time.Duration // see [Manager.ReportBanner]
 	recovered bool          // found ended, but unrecorded, at start-up
+
+	extending sync.Mutex // one Extend at a time; held over I/O
 
 	effective atomic.Bool // it has taken effect; set under mu, and never after ended
 	launch    sync.Once   // of telling and recording the end
@@ -59,6 +63,7 @@ type verdict struct {
 	on         *current
 	generation uint64
 	target     *directory.User
+	decision   policy.Decision
 }
 
 // newCore makes the shared part. Row is kept; base is the present of the injected clock.

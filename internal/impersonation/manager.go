@@ -123,7 +123,9 @@ func (m *Manager) Of(ctx context.Context, session state.Hash) *Live {
 		if e == nil {
 			return c.view.Load()
 		}
-		m.end(c, e)
+		if !m.end(c, e) && c.ended.Load() == nil {
+			return c.view.Load()
+		}
 	}
 	c.wait(ctx)
 	return nil

@@ -143,6 +143,7 @@ func (m *Manager) writeEnd(ctx context.Context, c *core) error {
 		if i.Live() {
 			i.EndedAt, i.EndCause, i.EndedBy = now.EndedAt, now.EndCause, now.EndedBy
 			i.ExpiresAt, i.Idle, i.LastSeen = now.ExpiresAt, now.Idle, now.LastSeen
+			i.Extensions, i.Extended = now.Extensions, now.Extended
 		}
 		i.EndRecorded = i.EndRecorded || now.EndRecorded
 		return nil

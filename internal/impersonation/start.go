@@ -114,7 +114,7 @@ func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusa
 		Mode: choice.Mode, Policy: d.Policy, Reason: choice.Reason, Ticket: choice.Ticket, ReturnTo: localPath(req.ReturnTo),
 		StartedAt: at, ExpiresAt: at.Add(choice.Duration), Idle: d.Idle, LastSeen: at,
 	}, now, now, choice.Duration, req.Session.Claims)
-	c.verdict.Store(&verdict{cur, generation, target.user})
+	c.verdict.Store(&verdict{cur, generation, target.user, d})
 
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,8 +8,8 @@ var causes = [...]string{
 }
 
 type counters struct {
-	started, refused, retries atomic.Uint64
-	ended                     [len(causes) + 1]atomic.Uint64 // by the index in causes; the last: others
+	started, refused, extended, bannerMissing, retries atomic.Uint64
+	ended                                              [len(causes) + 1]atomic.Uint64 // by the index in causes; the last: others
 }
 
 func (c *counters) end(cause string) {
@@ -24,7 +24,9 @@ func (c *counters) end(cause string) {
 
 // Stats are counts since the process began, and of now.
 type Stats struct {
-	Started, Refused uint64
+	Started, Refused, Extended uint64
+	// BannerMissing is how often a page's script reported that the banner is not seen, recorded or not.
+	BannerMissing uint64
 	// Ended by cause; all causes are in it.
 	Ended map[string]uint64
 	// Live is how many are running, those being started included.
@@ -38,7 +40,7 @@ type Stats struct {
 // Stats is for metrics.
 func (m *Manager) Stats() Stats {
 	s := Stats{
-		Started: m.stats.started.Load(), Refused: m.stats.refused.Load(), Retries: m.stats.retries.Load(), Live: int(m.count.Load()),
+		Started: m.stats.started.Load(), Refused: m.stats.refused.Load(), Extended: m.stats.extended.Load(), BannerMissing: m.stats.bannerMissing.Load(), Retries: m.stats.retries.Load(), Live: int(m.count.Load()),
 		Ended: make(map[string]uint64, len(causes)+1),
 	}
 	for i, cause := range causes {

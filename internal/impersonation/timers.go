@@ -32,8 +32,7 @@ func (m *Manager) fire(c *core) {
 	if c.ended.Load() != nil || m.isClosed() {
 		return
 	}
-	if e := c.dueEnd(m.clock.Now()); e != nil {
-		m.end(c, e)
+	if e := c.dueEnd(m.clock.Now()); e != nil && m.end(c, e) {
 		return
 	}
 	m.arm(c)
@@ -66,7 +65,7 @@ func (m *Manager) armSaving() {
 // errOver leaves a row alone that has ended meanwhile.
 var errOver = errors.New("it has ended")
 
-// saveSeen stores when each was last used, where that has moved, and limits that were shortened. What fails is
+// saveSeen stores when each was last used, where that has moved, and limits that have. What fails is
 // tried again the next time: at worst an idle time ends a little early after a restart.
 func (m *Manager) saveSeen(ctx context.Context) {
 	m.saveMu.Lock()
@@ -104,12 +103,13 @@ func (m *Manager) saveSeen(ctx context.Context) {
 func (m *Manager) save(ctx context.Context, c *core) error {
 	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
 	defer cancel()
-	now := c.row()
-	err := m.store.UpdateImpersonation(ctx, now.ID, func(i *state.Impersonation) error {
+	err := m.store.UpdateImpersonation(ctx, c.view.Load().ID, func(i *state.Impersonation) error {
 		if !i.Live() {
 			return errOver
 		}
+		now := c.row() // not before: of two that save at once, the later must not write older
 		i.LastSeen, i.ExpiresAt, i.Idle = now.LastSeen, now.ExpiresAt, now.Idle
+		i.Extensions, i.Extended = now.Extensions, now.Extended
 		return nil
 	})
 	if errors.Is(err, errOver) || errors.Is(err, state.ErrNotFound) {

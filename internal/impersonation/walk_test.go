@@ -57,7 +57,8 @@ type browser struct {
 	// what it impersonates, if anything
 	id, target, targetID, mode string
 	started, expires, lastSeen time.Time
-	idle                       time.Duration
+	idle, extended             time.Duration
+	extensions                 int
 	ended                      []string // ids
 }
 
@@ -76,6 +77,7 @@ type walk struct {
 	browsers []*browser
 	logins   uint64
 	causes   map[string]int
+	extended map[string]int // by id
 	names    []string
 }
 
@@ -84,7 +86,7 @@ var walkGroups = []string{"support", "field", "admins", "owners", "vip"}
 func newWalk(t *testing.T, seed uint64, store state.Store) *walk {
 	t.Logf("IMPERSONATION_SEED=%d", seed)
 	w := &walk{
-		t: t, r: rand.New(rand.NewPCG(seed, 1)), store: store, clock: clock.NewManual(noon), journal: &journal{}, causes: map[string]int{},
+		t: t, r: rand.New(rand.NewPCG(seed, 1)), store: store, clock: clock.NewManual(noon), journal: &journal{}, causes: map[string]int{}, extended: map[string]int{},
 		people: &people{users: map[string]directory.User{}}, names: []string{"amy", "sue", "stan", "sam", "fay", "vic", "olga", "nora"},
 	}
 	for i, n := range w.names {
@@ -170,6 +172,9 @@ func (w *walk) newRules() policy.Rules {
 		if w.r.IntN(2) == 0 {
 			p.Idle = time.Duration(1+w.r.IntN(5)) * time.Minute
 		}
+		if w.r.IntN(2) == 0 {
+			p.Extension, p.Extensions = time.Duration(1+w.r.IntN(20))*time.Minute, w.r.IntN(4)
+		}
 		r.Policies = append(r.Policies, p)
 	}
 	return r
@@ -215,6 +220,8 @@ func (w *walk) run(steps int) {
 				l.Touch(w.clock.Now())
 				b.lastSeen = w.clock.Now()
 			}
+		case n < 64:
+			w.extend(b)
 		case n < 75:
 			d := time.Duration(w.r.IntN(200)) * time.Second
 			w.did = "advance " + d.String()
@@ -286,7 +293,10 @@ func (w *walk) run(steps int) {
 		}
 	}
 	w.settle()
-	w.t.Logf("ended: %v, live: %d", w.causes, w.m.Stats().Live)
+	w.t.Logf("ended: %v, live: %d, extended: %d", w.causes, w.m.Stats().Live, len(w.extended))
+	if want := steps / 500; want > 10 && len(w.extended) < want {
+		w.t.Errorf("the walk extended only %d impersonations", len(w.extended))
+	}
 	for _, cause := range []string{
 		impersonation.CauseStopped, impersonation.CauseExpired, impersonation.CauseIdle, impersonation.CauseRevoked, impersonation.CauseTargetDeactivated,
 		impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged, impersonation.CauseLogout,
@@ -328,10 +338,61 @@ func (w *walk) start(b *browser, name string) {
 	}
 	now := w.clock.Now()
 	b.id, b.target, b.targetID, b.mode, b.started, b.lastSeen, b.idle = l.ID, name, w.user(name).ID, l.Mode, now, now, p.Idle
-	b.expires = now.Add(p.Duration)
+	b.extensions, b.extended, b.expires = 0, 0, now.Add(p.Duration)
 	if req.Duration > 0 {
 		b.expires = now.Add(req.Duration)
 	}
+}
+
+func (w *walk) extend(b *browser) {
+	press := w.r.IntN(b.extensions + 2)
+	w.did = fmt.Sprintf("%s extends, press %d", b.s.Claims.Username, press)
+	w.compare()
+	l := w.m.Of(w.t.Context(), b.s.ID)
+	if l == nil {
+		return // the model agrees
+	}
+	left, _ := l.Extension()
+	got, err := w.m.Extend(w.t.Context(), l, press, netip.IPv6Loopback())
+	p := w.allowed(b.s, b.target)
+	times := p.Extensions
+	if p.Extension > 0 && times == 0 {
+		times = 1
+	}
+	room := time.Duration(times)*p.Extension - b.extended
+	mayMore := p.Extension > 0 && b.extensions < times && room > 0
+	if mayMore != (left > 0) || mayMore && left != times-b.extensions {
+		w.fatal("the model says ", mayMore, " of ", times, ", there are said to be left ", left)
+	}
+	switch {
+	case press > 0 && press <= b.extensions:
+		if err != nil || got.Extensions != b.extensions {
+			w.fatal("a press that was granted already: ", err)
+		}
+		return
+	case mayMore != (err == nil):
+		w.fatal("the model says ", mayMore, ", the press says ", err)
+	case !mayMore:
+		if policy.AsRefusal(err) == nil {
+			w.fatal(err)
+		}
+		return
+	}
+	by := min(p.Extension, room)
+	b.extensions, b.extended, b.expires, b.lastSeen = b.extensions+1, b.extended+by, b.expires.Add(by), w.clock.Now()
+	w.extended[b.id]++
+	if !got.ExpiresAt.Equal(b.expires) || got.Extensions != b.extensions || got.Extended != b.extended {
+		w.fatal("extended to ", got.ExpiresAt, ", the model says ", b.expires)
+	}
+}
+
+// limit is how long a browser's impersonation may last by a policy.
+func limit(p *policy.Policy, b *browser) time.Duration {
+	times := p.Extensions
+	if p.Extension > 0 && times == 0 {
+		times = 1
+	}
+	return p.Duration + min(b.extended, time.Duration(times)*p.Extension)
 }
 
 func offers(p *policy.Policy, mode string) bool {
@@ -391,10 +452,10 @@ func (w *walk) compare() {
 			w.over(b, impersonation.CauseActorDeactivated)
 		case p == nil && w.user(b.target) != nil && w.user(b.target).ID == b.targetID && !w.user(b.target).Active:
 			w.over(b, impersonation.CauseTargetDeactivated)
-		case p == nil, w.user(b.target).ID != b.targetID, !offers(p, b.mode), now.Sub(b.started) >= p.Duration:
+		case p == nil, w.user(b.target).ID != b.targetID, !offers(p, b.mode), now.Sub(b.started) >= limit(p, b):
 			w.over(b, impersonation.CausePolicyChanged)
 		default:
-			if e := b.started.Add(p.Duration); e.Before(b.expires) {
+			if e := b.started.Add(limit(p, b)); e.Before(b.expires) {
 				b.expires = e
 			}
 			if p.Idle > 0 && (b.idle == 0 || p.Idle < b.idle) {
@@ -432,6 +493,13 @@ func (w *walk) settle() {
 			w.fatal("two ends of ", e.ImpersonationID)
 		}
 		ended[e.ImpersonationID], _, _ = strings.Cut(strings.TrimPrefix(e.Detail, `{"cause":"`), `"`)
+	}
+	extended := map[string]int{}
+	for _, e := range w.journal.of(audit.EventImpersonationExtended, "") {
+		extended[e.ImpersonationID]++
+	}
+	if !maps.Equal(extended, w.extended) {
+		w.fatal("extensions on record: ", extended, ", in the model: ", w.extended)
 	}
 	live, causes := map[string]bool{}, map[string]int{}
 	for _, b := range w.browsers {

@@ -43,6 +43,10 @@ func Compile(r Rules) (*Set, error) {
 	for _, p := range r.Policies {
 		d := Decision{
 			Policy: p.Name, Modes: slices.Clone(p.Modes), Duration: p.duration(), Idle: p.Idle, RequireReason: p.RequireReason,
+			Extension: p.Extension, Extensions: p.Extensions, Color: p.Color,
+		}
+		if d.Extension > 0 && d.Extensions == 0 {
+			d.Extensions = 1
 		}
 		if len(d.Modes) == 0 {
 			d.Modes = []string{ModeFull}
@@ -138,6 +142,12 @@ func (p *Policy) problems() []error {
 		add("idle %s: must be positive, or 0 for never", p.Idle)
 	case p.Duration >= 0 && p.Idle > p.duration():
 		add("idle %s is longer than the duration %s, so it would never end anything; shorten it", p.Idle, p.duration())
+	}
+	switch {
+	case p.Extension < 0 || p.Extensions < 0:
+		add("extension %s %d: must be positive", p.Extension, p.Extensions)
+	case p.Extension == 0 && p.Extensions > 0:
+		add("extension: how much time it adds is missing")
 	}
 	return errs
 }

@@ -29,6 +29,8 @@ func TestCompileRefuses(t *testing.T) {
 		"negative idle":      {one(func(p *Policy) { p.Idle = -1 }), `policy "support": idle -1ns: must be positive, or 0 for never`},
 		"idle over duration": {one(func(p *Policy) { p.Idle = time.Hour }), `policy "support": idle 1h0m0s is longer than the duration 30m0s, so it would never end anything; shorten it`},
 		"idle over default":  {one(func(p *Policy) { p.Duration, p.Idle = 0, time.Hour }), `policy "support": idle 1h0m0s is longer than the duration 30m0s, so it would never end anything; shorten it`},
+		"extension negative": {one(func(p *Policy) { p.Extension = -time.Minute }), `policy "support": extension -1m0s 0: must be positive`},
+		"extensions of 0":    {one(func(p *Policy) { p.Extensions = 2 }), `policy "support": extension: how much time it adds is missing`},
 		"no name":            {one(func(p *Policy) { p.Name = "" }), `policy no. 1: has no name`},
 		"name with blank":    {one(func(p *Policy) { p.Name = "a b" }), `policy no. 1: its name "a b" contains blanks or characters that can't be seen`},
 		"name with control":  {one(func(p *Policy) { p.Name = "a\u202eb" }), `policy no. 1: its name "a\u202eb" contains blanks or characters that can't be seen`},

@@ -60,15 +60,18 @@ func (s *Set) Decide(in Input) Decision {
 	return Decision{Refusal: refuse(RefusedNoPolicy)}
 }
 
-// Running is what an impersonation under way was started with.
+// Running is what an impersonation under way was started with, and what was added to it.
 type Running struct {
 	Mode      string
 	StartedAt time.Time
+	// Extensions is how often it was prolonged, Extended by how much in all.
+	Extensions int
+	Extended   time.Duration
 }
 
 // Continue decides again whether an impersonation under way may go on: as [Set.Decide] on today's facts, and the
 // mode in use must still be offered and the duration not be used up already. Whether a reason was given is asked
-// at the start only. The decision's Duration counts from the start: the caller shortens to it, and never prolongs.
+// at the start only. [Decision.Limit] counts from the start: the caller shortens to it, and never prolongs.
 func (s *Set) Continue(in Input, r Running) Decision {
 	in.Nested = false
 	d := s.Decide(in)
@@ -77,7 +80,7 @@ func (s *Set) Continue(in Input, r Running) Decision {
 		return d
 	case !slices.Contains(d.Modes, r.Mode):
 		return Decision{Refusal: d.modeRefusal()}
-	case in.Now.Sub(r.StartedAt) >= d.Duration:
+	case in.Now.Sub(r.StartedAt) >= d.Limit(r):
 		return Decision{Refusal: d.longRefusal()}
 	}
 	return d

@@ -53,6 +53,12 @@ type Policy struct {
 	Duration time.Duration
 	// Idle ends it after this long without a request; 0: never.
 	Idle time.Duration
+	// Extension is what each press of "Extend" adds to the time; 0: none is offered. Extensions is how often it can be
+	// pressed; 0 with an Extension: once.
+	Extension  time.Duration
+	Extensions int
+	// Color of the banner, as #rgb or #rrggbb; empty: the site's.
+	Color string
 	// RequireReason refuses a start without a reason.
 	RequireReason bool
 }
@@ -82,5 +88,8 @@ type Decision struct {
 	Modes         []string
 	Duration      time.Duration
 	Idle          time.Duration
+	Extension     time.Duration
+	Extensions    int
+	Color         string
 	RequireReason bool
 }

@@ -26,6 +26,8 @@ const (
 	RefusedTicketLong     = "ticket_too_long"
 	RefusedDuration       = "duration_too_long"
 	RefusedDurationShort  = "duration_too_short"
+	RefusedExtension      = "extension_not_offered"
+	RefusedExtensionsUsed = "extensions_used_up"
 )
 
 // messages of the refusals that are the same for everybody. They name no account, group or policy: whoever may not
@@ -39,6 +41,8 @@ var messages = map[string]string{
 	RefusedProtected:      "Owners and other protected accounts can't be impersonated. Ask the person to do it themselves.",
 	RefusedNoPolicy:       "You may not impersonate anyone. Ask an administrator if your work needs it.",
 	RefusedTargetNoPolicy: "You may impersonate some accounts, but not this one. Ask an administrator if your work needs it.",
+	RefusedExtension:      "The time in this account can't be extended. Return to your own account, and start again if you need longer.",
+	RefusedExtensionsUsed: "The time in this account can't be extended any further. Return to your own account, and start again if you need longer.",
 }
 
 func refuse(code string) *Refusal { return &Refusal{Code: code, Message: messages[code]} }

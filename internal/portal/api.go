@@ -56,21 +56,23 @@ type partyJSON struct {
 }
 
 type impersonationJSON struct {
-	ID        string     `json:"id"`
-	State     string     `json:"state"` // active or ended
-	Actor     partyJSON  `json:"actor"`
-	Target    partyJSON  `json:"target"`
-	Mode      string     `json:"mode"`
-	Policy    string     `json:"policy"`
-	Reason    string     `json:"reason"`
-	Ticket    string     `json:"ticket"`
-	Site      string     `json:"site"`
-	ReturnTo  string     `json:"return_to"`
-	StartedAt time.Time  `json:"started_at"`
-	ExpiresAt time.Time  `json:"expires_at"`
-	EndedAt   *time.Time `json:"ended_at"`
-	EndCause  string     `json:"end_cause"`
-	EndedBy   string     `json:"ended_by"`
+	ID        string    `json:"id"`
+	State     string    `json:"state"` // active or ended
+	Actor     partyJSON `json:"actor"`
+	Target    partyJSON `json:"target"`
+	Mode      string    `json:"mode"`
+	Policy    string    `json:"policy"`
+	Reason    string    `json:"reason"`
+	Ticket    string    `json:"ticket"`
+	Site      string    `json:"site"`
+	ReturnTo  string    `json:"return_to"`
+	StartedAt time.Time `json:"started_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// Extensions is how often it was prolonged; ExpiresAt has it in.
+	Extensions int        `json:"extensions"`
+	EndedAt    *time.Time `json:"ended_at"`
+	EndCause   string     `json:"end_cause"`
+	EndedBy    string     `json:"ended_by"`
 }
 
 func impersonationOf(i *state.Impersonation) *impersonationJSON {
@@ -78,7 +80,7 @@ func impersonationOf(i *state.Impersonation) *impersonationJSON {
 		ID: i.ID, State: "active", Mode: i.Mode, Policy: i.Policy, Reason: i.Reason, Ticket: i.Ticket, Site: i.Site, ReturnTo: i.ReturnTo,
 		Actor:     partyJSON{i.ActorID, i.ActorUsername, i.ActorName},
 		Target:    partyJSON{i.TargetID, i.TargetUsername, i.TargetName},
-		StartedAt: i.StartedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(), EndCause: i.EndCause, EndedBy: i.EndedBy,
+		StartedAt: i.StartedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(), Extensions: i.Extensions, EndCause: i.EndCause, EndedBy: i.EndedBy,
 	}
 	if !i.Live() {
 		ended := i.EndedAt.UTC()
@@ -104,11 +106,13 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 func (p *portal) apiMe(w http.ResponseWriter, _ *http.Request, v *viewer) {
 	type impersonation struct {
-		ID        string    `json:"id"`
-		Mode      string    `json:"mode"`
-		StartedAt time.Time `json:"started_at"`
-		ExpiresAt time.Time `json:"expires_at"`
-		Reason    string    `json:"reason"`
+		ID             string    `json:"id"`
+		Mode           string    `json:"mode"`
+		StartedAt      time.Time `json:"started_at"`
+		ExpiresAt      time.Time `json:"expires_at"`
+		Reason         string    `json:"reason"`
+		Extensions     int       `json:"extensions"`
+		ExtensionsLeft int       `json:"extensions_left"`
 	}
 	out := struct {
 		Actor         *personJSON    `json:"actor"`
@@ -117,7 +121,8 @@ func (p *portal) apiMe(w http.ResponseWriter, _ *http.Request, v *viewer) {
 		Roles         []string       `json:"roles"`
 	}{Actor: personOf(v.actor.Identity), Roles: list(v.roles)}
 	if l := v.live; l != nil {
-		out.Impersonation = &impersonation{l.ID, l.Mode, l.StartedAt.UTC(), l.ExpiresAt.UTC(), l.Reason}
+		left, _ := l.Extension()
+		out.Impersonation = &impersonation{l.ID, l.Mode, l.StartedAt.UTC(), l.ExpiresAt.UTC(), l.Reason, l.Extensions, left}
 		out.Target = &personJSON{ID: l.TargetID, Username: l.TargetUsername, Name: l.TargetName, Groups: []string{}}
 		if u, ok := v.rules.Directory.Lookup(l.TargetUsername); ok {
 			out.Target = personOf(&u.Identity)

@@ -26,6 +26,7 @@ type confirmView struct {
 	Target, Next, ReturnTo, Reason, Ticket string
 	Modes                                  []modeView
 	Durations                              []durationView
+	Extension                              string // how it can be prolonged; empty: it can't
 	NeedReason, BadReason, BadTicket       bool
 	MinReason, MaxReason, MaxTicket        int
 	Refusal                                string
@@ -118,6 +119,9 @@ func (p *portal) confirm(v *viewer, a ask) *confirmView {
 		return c
 	}
 	c.Form, c.NeedReason = true, d.RequireReason
+	if left := d.ExtensionsLeft(policy.Running{}); left > 0 {
+		c.Extension = t.Extension(d.Extension, left)
+	}
 	chosen := d.Modes[0]
 	if slices.Contains(d.Modes, a.mode) {
 		chosen = a.mode

@@ -77,16 +77,19 @@ func New(o Options) http.Handler {
 		root + "/confirm":           {"GET": p.page(p.serveConfirm)},
 		root + "/start":             {"GET": p.serveRoot, "POST": p.page(p.serveStart)},
 		root + "/stop":              {"GET": p.serveAskStop, "POST": p.serveStop},
+		root + "/extend":            {"GET": p.serveRoot, "POST": p.page(p.serveExtend)},
 		root + "/ended":             {"GET": p.serveEnded},
 		apiRoot + "/me":             {"GET": p.api(p.apiMe)},
 		apiRoot + "/users":          {"GET": p.api(p.apiUsers)},
 		apiRoot + "/impersonations": {"GET": p.api(p.apiList), "POST": p.api(p.apiStart)},
+		apiRoot + "/banner":         {"POST": p.api(p.apiBanner)},
+		extendCurrent:               {"POST": p.api(p.apiExtend)},
 	}
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
 	guarded := csrf.Handler(http.HandlerFunc(p.route))
 	return securely(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == root+"/stop" && opaqueOrigin(r) {
+		if (r.URL.Path == root+"/stop" || r.URL.Path == root+"/extend") && opaqueOrigin(r) {
 			p.route(w, r)
 			return
 		}
@@ -95,7 +98,7 @@ func New(o Options) http.Handler {
 }
 
 // opaqueOrigin tells of a form sent by a page that keeps its origin to itself (Referrer-Policy: no-referrer), in a
-// browser that says no more, as on plain http. The way back must work from such a page too. Another site gains nothing
+// browser that says no more, as on plain http. The banner's buttons must work from such a page too. Another site gains nothing
 // by it: its requests don't carry the session's cookie, which is SameSite=Lax.
 func opaqueOrigin(r *http.Request) bool {
 	return r.Header.Get("Origin") == "null" && r.Header.Get("Sec-Fetch-Site") == ""

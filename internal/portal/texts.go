@@ -108,6 +108,14 @@ var english = &texts{
 	ToPeople:     "Log in as another user",
 }
 
+// Extension tells how the time can be prolonged.
+func (t *texts) Extension(by time.Duration, times int) string {
+	if times == 1 {
+		return fmt.Sprintf("You can add %s to it once.", t.Duration(by))
+	}
+	return fmt.Sprintf("You can add %s to it, %d times.", t.Duration(by), times)
+}
+
 func (t *texts) ConfirmTitle(name string) string { return fmt.Sprintf("Log in as %s?", name) }
 
 func (t *texts) ConfirmButton(name string) string { return fmt.Sprintf("Log in as %s", name) }

@@ -71,6 +71,9 @@ type Impersonation struct {
 	// Idle ends it when this long has passed without a request; 0: never.
 	Idle     time.Duration
 	LastSeen time.Time // written at most every ten seconds
+	// Extensions is how often it was prolonged, Extended by how much in all; ExpiresAt has it in.
+	Extensions int
+	Extended   time.Duration
 
 	EndedAt  time.Time // zero while live
 	EndCause string    // stopped, expired, idle, revoked, …; empty while live

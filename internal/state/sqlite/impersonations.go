@@ -11,22 +11,22 @@ import (
 )
 
 const impersonationColumns = `id, session, site, actor_id, actor_username, actor_name, target_id, target_username, target_name,
-	mode, policy, reason, ticket, return_to, started_at, expires_at, idle, last_seen, ended_at, end_cause, ended_by, end_recorded`
+	mode, policy, reason, ticket, return_to, started_at, expires_at, idle, last_seen, ended_at, end_cause, ended_by, end_recorded, extensions, extended`
 
-const impersonationValues = `?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?`
+const impersonationValues = `?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?`
 
 func scanImpersonation(r row) (*state.Impersonation, error) {
 	var i state.Impersonation
 	var session []byte
-	var idle int64
+	var idle, extended int64
 	err := r.Scan(&i.ID, &session, &i.Site, &i.ActorID, &i.ActorUsername, &i.ActorName, &i.TargetID, &i.TargetUsername, &i.TargetName,
 		&i.Mode, &i.Policy, &i.Reason, &i.Ticket, &i.ReturnTo, when{&i.StartedAt}, when{&i.ExpiresAt}, &idle, when{&i.LastSeen},
-		when{&i.EndedAt}, &i.EndCause, &i.EndedBy, &i.EndRecorded)
+		when{&i.EndedAt}, &i.EndCause, &i.EndedBy, &i.EndRecorded, &i.Extensions, &extended)
 	if err != nil {
 		return nil, err
 	}
 	copy(i.Session[:], session)
-	i.Idle = time.Duration(idle) * time.Microsecond
+	i.Idle, i.Extended = time.Duration(idle)*time.Microsecond, time.Duration(extended)*time.Microsecond
 	return &i, nil
 }
 
@@ -42,7 +42,7 @@ func impersonationArgs(i *state.Impersonation) ([]any, error) {
 	return []any{
 		i.ID, i.Session[:], i.Site, i.ActorID, i.ActorUsername, i.ActorName, i.TargetID, i.TargetUsername, i.TargetName,
 		i.Mode, i.Policy, i.Reason, i.Ticket, i.ReturnTo, micros(i.StartedAt), micros(i.ExpiresAt), i.Idle.Microseconds(), micros(i.LastSeen),
-		micros(i.EndedAt), i.EndCause, i.EndedBy, recorded,
+		micros(i.EndedAt), i.EndCause, i.EndedBy, recorded, i.Extensions, i.Extended.Microseconds(),
 	}, nil
 }
 

@@ -95,6 +95,7 @@ func Impersonation(n int) *state.Impersonation {
 		ActorID: "a", ActorUsername: "alice", ActorName: "Alice Ng", TargetID: "s", TargetUsername: "sam", TargetName: "Sam Reed",
 		Mode: "full", Policy: "support", Reason: "can't complete\nbooking ✓", Ticket: "T-1", ReturnTo: "/users?page=2",
 		StartedAt: at(time.Duration(n) * time.Second), ExpiresAt: at(time.Hour), Idle: 10*time.Minute + time.Microsecond, LastSeen: at(time.Minute),
+		Extensions: 2, Extended: 30*time.Minute + time.Microsecond,
 	}
 }
 
