@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
 // sever cuts what is under way when the impersonation ends: the app's side by its context; a tunnel is closed; of a
@@ -55,7 +56,8 @@ func (w *markingWriter) end(panicked any, err error) error {
 	w.mu.Lock()
 	cut, released, tunnel := w.cut, w.released, w.tunnel
 	w.mu.Unlock()
-	ended := w.live.Ended() != nil
+	e := w.live.Ended()
+	ended := e != nil
 	switch {
 	case w.replaced:
 		// The answer was ours, and is complete; the app's was cut off on purpose.
@@ -63,15 +65,18 @@ func (w *markingWriter) end(panicked any, err error) error {
 			panic(panicked)
 		}
 		return nil
+	case panicked == nil && w.push != nil && w.push.refused.Load():
+		rec.refused(w.status, policy.ModeReadOnly)
+		return nil
 	case ended && tunnel != nil:
-		rec.outcome(w.status, audit.OutcomeSevered)
+		rec.severed(w.status, e.Cause)
 		return nil
 	case ended && !released:
 		w.sorry()
 		return nil
 	case ended && (cut || panicked != nil || err != nil || w.failed != nil):
 		w.abort()
-		rec.outcome(w.status, audit.OutcomeSevered)
+		rec.severed(w.status, e.Cause)
 		panic(http.ErrAbortHandler) // the browser must see that it was cut
 	case panicked != nil:
 		w.abort()
@@ -83,7 +88,7 @@ func (w *markingWriter) end(panicked any, err error) error {
 	cerr := w.close()
 	switch {
 	case w.leave() && !w.replaced: // the connection can carry nothing more
-		rec.outcome(w.status, audit.OutcomeSevered)
+		rec.severed(w.status, w.live.Ended().Cause)
 		panic(http.ErrAbortHandler)
 	case cerr != nil:
 		rec.aborted(w.request, w.status)

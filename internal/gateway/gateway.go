@@ -248,6 +248,7 @@ func (g *Gateway) mount() {
 	}))
 	g.own.Handle(Prefix, pages)
 	g.own.HandleFunc("GET "+framePath, g.serveFrame)
+	g.own.HandleFunc("GET "+refusedPath, g.serveRefused)
 	g.own.HandleFunc(Prefix+"assets/", func(w http.ResponseWriter, r *http.Request) {
 		if !banner.ServeAsset(w, r) {
 			pages.ServeHTTP(w, r)

@@ -31,10 +31,10 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 			p = noRecord
 		}
 		rec.refused(p.Status, refusal)
-		problem.Write(w, r, p)
+		writeRefusal(w, r, p)
 		return nil
 	}
-	unsafe := !isSafe(r)
+	unsafe := !isSafe(r) || maySurprise(r)
 	if unsafe && !rec.durable() { // record before effect
 		rec.refused(noRecord.Status, "audit_unavailable")
 		problem.Write(w, r, noRecord)
@@ -59,6 +59,9 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 	// The request, and what is under way of its answer, end with the impersonation.
 	ctx, cancel := context.WithCancelCause(r.Context())
 	mw := &markingWriter{ResponseWriter: w, site: s, request: r, live: live, browser: b, jar: held, view: v, record: rec, document: document, cancel: cancel, now: now}
+	if live.Mode == policy.ModeReadOnly {
+		mw.guard()
+	}
 	stop := context.AfterFunc(live.Context(), mw.sever)
 	defer func() {
 		defer cancel(nil)
@@ -69,17 +72,6 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 		return nil
 	}
 	return next(mw, r.WithContext(ctx))
-}
-
-// refused is what the gateway itself refuses of an impersonated request, whatever the policy.
-func (s *Site) refused(r *http.Request, mode string) (*problem.Problem, string) {
-	if s.deny.forbids(r) {
-		return denied, "denied_path"
-	}
-	if mode == policy.ModeReadOnly && !s.reads(r) {
-		return readOnly, policy.ModeReadOnly
-	}
-	return nil, ""
 }
 
 // begin writes the intent of a request.
@@ -100,10 +92,7 @@ func (s *Site) begin(r *http.Request, v *view, live *impersonation.Live, now tim
 	row.Path, row.Query = r.URL.EscapedPath(), r.URL.RawQuery // redacted by the Recorder
 	row.Action = s.actionOf(r)
 	row.RequestBytes = max(r.ContentLength, 0)
-	if r.ContentLength < 0 && r.Body != nil {
-		rec.body = &countingBody{ReadCloser: r.Body}
-		r.Body = rec.body
-	}
+	rec.body = countBody(r, live, s.Clock)
 	rec.intent, rec.err = s.Recorder.Intent(row)
 	return rec
 }

@@ -75,16 +75,15 @@ type patterns []Pattern
 // grants matches for permissions (public, safe): a path that could be read in more than one way, because of dot
 // segments, doubled or encoded slashes or backslashes, is granted nothing.
 func (ps patterns) grants(r *http.Request) bool {
-	return len(ps) > 0 && !ambiguous(r) && ps.any(r.Method, strings.ToLower(r.URL.Path))
+	return len(ps) > 0 && !ambiguous(r) && ps.any(methodOf(r), strings.ToLower(r.URL.Path))
 }
 
-// forbids matches for refusals (deny): the path as sent, and as the laxest of apps would read it.
-func (ps patterns) forbids(r *http.Request) bool {
-	if len(ps) == 0 {
-		return false
+// methodOf is r's method: of a WebSocket's handshake always GET (RFC 8441 section 5).
+func methodOf(r *http.Request) string {
+	if r.Method == http.MethodConnect && overConnect(r) {
+		return http.MethodGet
 	}
-	return ps.any(r.Method, strings.ToLower(r.URL.Path)) || ps.any(r.Method, cleaned(r.URL.Path)) ||
-		(strings.IndexByte(r.URL.Path, '%') >= 0 && ps.any(r.Method, cleaned(unescapeAll(r.URL.Path))))
+	return r.Method
 }
 
 func (ps patterns) any(method, lower string) bool {

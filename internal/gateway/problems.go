@@ -55,6 +55,12 @@ var (
 		Links:  []problem.Link{{Text: "Back to the app", Href: "/"}, problem.Return},
 		Extra:  map[string]any{"refusal": "read_only"},
 	}
+	methodRefused = &problem.Problem{
+		Code: "method-refused", Status: http.StatusMethodNotAllowed, Title: "Not while using someone else's account",
+		Detail: "Requests by this method are not made as another person.",
+		Links:  []problem.Link{{Text: "Back to the app", Href: "/"}, problem.Return},
+		Extra:  map[string]any{"refusal": "method_refused"},
+	}
 	withheld = &problem.Problem{
 		Code: "page-withheld", Status: http.StatusBadGateway, Title: "This page can't carry the banner",
 		Detail: "While you use someone else's account, every page must say so. This one can't be marked, so it is not shown.",

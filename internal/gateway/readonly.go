@@ -1,81 +1,87 @@
 package gateway
 
 import (
-	"bytes"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 )
+
+// refused is what the gateway itself refuses of an impersonated request, whatever the policy.
+func (s *Site) refused(r *http.Request, mode string) (*problem.Problem, string) {
+	switch {
+	case s.deny.forbids(r):
+		return denied, "denied_path"
+	case r.Method == http.MethodTrace, r.Method == http.MethodConnect && !overConnect(r):
+		// The app's answer to TRACE would be the request it got: cookies and headers that must not reach the browser.
+		return methodRefused, "method_refused"
+	case mode != policy.ModeReadOnly || s.reads(r):
+		return nil, ""
+	case isWebSocket(r) && !overridden(r): // its way up is guarded
+		return nil, ""
+	}
+	return readOnly, policy.ModeReadOnly
+}
+
+// reads tells whether a request only reads: by its method, or because the operator calls it safe; and not made
+// into something else by an override of its method, or of its path.
+func (s *Site) reads(r *http.Request) bool {
+	if overridden(r) {
+		return false
+	}
+	if !isSafe(r) && (!s.safe.grants(r) || rerouted(r.Header)) {
+		return false
+	}
+	return isWebSocket(r) || bodyReads(r)
+}
+
+// maySurprise tells, at the price of a few lookups, whether a request with a safe method may write all the same.
+func maySurprise(r *http.Request) bool {
+	for _, name := range overrideHeaders {
+		if r.Header[name] != nil {
+			return true
+		}
+	}
+	return r.URL.RawQuery != "" && strings.Contains(r.URL.RawQuery, "_method=")
+}
 
 // overrideHeaders are how clients ask a framework to take a request for one of another method.
 var overrideHeaders = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
-// maxPeek is how much of a form is looked at for an overridden method; a longer one is refused in read_only.
-const maxPeek = 64 << 10
-
-// reads tells whether a request only reads: by its method, or because the operator calls it safe; and not made
-// into something else by a method override (Rails, Laravel, Symfony and others read _method).
-func (s *Site) reads(r *http.Request) bool {
-	if !isSafe(r) && !s.safe.grants(r) {
-		return false
-	}
+// overridden tells whether a header or the query asks for a method that is not safe.
+func overridden(r *http.Request) bool {
 	for name, values := range r.Header {
-		if len(name) < len("X-Http-Method") || !isOverride(name) {
-			continue
-		}
-		for _, v := range values {
-			if !safeMethod(v) {
-				return false
-			}
+		if len(name) >= len("X-Http-Method") && isOverride(name) && !safeMethods(values) {
+			return true
 		}
 	}
-	if strings.Contains(r.URL.RawQuery, "method") || strings.Contains(r.URL.RawQuery, "%") {
-		q, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil || !safeMethods(q["_method"]) {
-			return false
-		}
-	}
-	return isSafe(r) || formReads(r)
+	return !fieldsRead(r.URL.RawQuery)
 }
 
-func isOverride(name string) bool {
-	name = strings.NewReplacer("_", "-", ".", "-").Replace(name)
-	for _, o := range overrideHeaders {
-		if strings.EqualFold(name, o) {
+func isOverride(name string) bool { return named(name, overrideHeaders) }
+
+// rerouted tells whether a header asks a framework to take the request for one of another path (CVE-2018-14773).
+func rerouted(h http.Header) bool {
+	for name := range h {
+		if named(name, pathHeaders) {
 			return true
 		}
 	}
 	return false
 }
 
-// formReads looks for _method in the form of a request the operator calls safe, and puts the body back.
-func formReads(r *http.Request) bool {
-	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		return r.Header.Get("Content-Type") == ""
+// pathHeaders are such headers: of IIS's rewriting modules, and of what imitates them.
+var pathHeaders = []string{"X-Original-Url", "X-Rewrite-Url"}
+
+// named tells whether name is one of those, as CGI and its heirs fold names.
+func named(name string, any []string) bool {
+	for _, o := range any {
+		if len(name) == len(o) && strings.EqualFold(strings.NewReplacer("_", "-", ".", "-").Replace(name), o) {
+			return true
+		}
 	}
-	switch t {
-	case "multipart/form-data":
-		return false // a search does not upload; telling its fields apart would mean reading it all
-	case "application/x-www-form-urlencoded":
-	default:
-		return true
-	}
-	if r.Body == nil {
-		return true
-	}
-	head, err := io.ReadAll(io.LimitReader(r.Body, maxPeek+1))
-	if err != nil || len(head) > maxPeek {
-		return false
-	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{bytes.NewReader(head), r.Body}
-	form, err := url.ParseQuery(string(head))
-	return err == nil && safeMethods(form["_method"])
+	return false
 }
 
 func safeMethods(methods []string) bool {

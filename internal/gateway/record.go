@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -22,6 +21,7 @@ type record struct {
 	start  time.Time
 	clock  clock.Clock
 	body   *countingBody
+	up     atomic.Int64 // bytes that came by a tunnel
 
 	result  audit.Outcome
 	decided bool
@@ -82,6 +82,12 @@ func (c *record) refused(status int, refusal string) {
 	c.result.Refusal = refusal
 }
 
+// severed: it was cut because the impersonation ended, for that cause.
+func (c *record) severed(status int, cause string) {
+	c.outcome(status, audit.OutcomeSevered)
+	c.result.Refusal = cause
+}
+
 // aborted: the answer broke off; by the browser when it is gone, else by the app.
 func (c *record) aborted(r *http.Request, status int) {
 	if r.Context().Err() != nil {
@@ -118,20 +124,18 @@ func (c *record) finish() {
 	}
 	c.result.Duration = c.clock.Now().Sub(c.start)
 	c.result.RequestBytes = c.row.RequestBytes
-	if c.body != nil {
+	if c.body != nil && (!c.body.announced || c.brokeOff()) {
 		c.result.RequestBytes = c.body.n.Load()
 	}
+	c.result.RequestBytes += c.up.Load()
 	c.intent.Done(c.result)
 }
 
-// countingBody counts a body whose length was not announced. A transport may still read it when the handler is done.
-type countingBody struct {
-	io.ReadCloser
-	n atomic.Int64
-}
-
-func (b *countingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.n.Add(int64(n))
-	return n, err
+// brokeOff tells whether less may have come of the request than was announced.
+func (c *record) brokeOff() bool {
+	switch c.result.Outcome {
+	case audit.OutcomeSevered, audit.OutcomeAborted, audit.OutcomeFailed:
+		return true
+	}
+	return false
 }

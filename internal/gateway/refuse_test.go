@@ -50,7 +50,26 @@ func TestReadOnly(t *testing.T) {
 		{"POST", "/search/../pay", "", nil, false},
 		{"POST", "/search%2f..%2fpay", "", nil, false},
 		{"POST", "/search//x", "", nil, false},
-		{"GET", "/", "", []string{"Upgrade", "websocket", "Connection", "Upgrade"}, false},
+		{"POST", "/search", "--x\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\nhello\r\n--x--\r\n", []string{"Content-Type", "multipart/form-data; boundary=x"}, true},
+		{"POST", "/search", "--x\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nPUT\r\n--x--\r\n", []string{"Content-Type", "multipart/form-data; boundary=x"}, false},
+		{"POST", "/search", "_method=delete", nil, false},
+		{"POST", "/search", `{"q":1,"_method":"DELETE"}`, []string{"Content-Type", "application/json"}, false},
+		{"POST", "/search", "q=x", []string{"Content-Type", form, "X-Original-URL", "/pay"}, false},
+		{"POST", "/search", "q=x", []string{"Content-Type", form, "x_rewrite_url", "/pay"}, false},
+		{"GET", "/", "q=x", []string{"Content-Type", form}, true},
+		{"GET", "/", "_method=put", []string{"Content-Type", form}, false},
+		{"GET", "/?a=%zz&b=1;c=2", "", nil, true},
+		{"GET", "/?a=1;_method=put", "", nil, false},
+		{"GET", "/?.method=put", "", nil, false},
+		{"GET", "/?X-HTTP-Method-Override=put", "", nil, false},
+		{"GET", "/?_methodology=agile&payment_method=card", "", nil, true},
+		{"GET", "/", "", []string{"Upgrade", "websocket", "Connection", "Upgrade"}, true}, // the way up is closed
+		{"GET", "/", "x", []string{"Upgrade", "websocket", "Connection", "Upgrade"}, false},
+		{"POST", "/", "", []string{"Upgrade", "websocket", "Connection", "Upgrade"}, false},
+		{"GET", "/", "", []string{"Upgrade", "h2c", "Connection", "Upgrade"}, false},
+		{"GET", "/", "", []string{"Upgrade", "websocket, tcp", "Connection", "Upgrade"}, false},
+		{"GET", "/?_method=put", "", []string{"Upgrade", "websocket", "Connection", "Upgrade"}, false},
+		{"SPLICE", "/", "", nil, false},
 	}
 	for _, tt := range tests {
 		served := w.served.Load()

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -40,6 +39,10 @@ type markingWriter struct {
 	banner   *banner.Writer
 	failed   error // of writing to the browser
 	bytes    atomic.Int64
+	// announced: the answer has a length, of which so much was touched for.
+	announced bool
+	touched   int64
+	push      *pushOnly // of a WebSocket in read_only
 
 	// mu guards what sever shares with the request's goroutine.
 	mu       sync.Mutex
@@ -111,6 +114,7 @@ func (w *markingWriter) send(status int) {
 		w.sorry()
 		return
 	}
+	w.announced = w.Header()["Content-Length"] != nil
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -125,7 +129,7 @@ func (w *markingWriter) release() bool {
 // sorry answers in the place of an app whose answer comes after the end.
 func (w *markingWriter) sorry() {
 	w.record.result.Banner = audit.BannerNone
-	w.record.outcome(severed.Status, audit.OutcomeSevered)
+	w.record.severed(severed.Status, w.live.Ended().Cause)
 	w.replace(severed)
 }
 
@@ -226,14 +230,30 @@ func (w *markingWriter) Write(p []byte) (int, error) {
 
 // pass writes to the browser, not one byte after the end.
 func (w *markingWriter) pass(p []byte) (int, error) {
+	if w.push != nil && w.request.Method == http.MethodConnect {
+		return w.push.write(p, w.write)
+	}
+	return w.write(p)
+}
+
+func (w *markingWriter) write(p []byte) (int, error) {
 	if e := w.live.Ended(); e != nil {
 		w.failed = e
 		return 0, e
 	}
 	n, err := w.ResponseWriter.Write(p)
-	w.bytes.Add(int64(n))
+	w.progress(w.bytes.Add(int64(n)))
 	if err != nil {
 		w.failed = err
+	}
+	return n, err
+}
+
+// writeNow writes and flushes.
+func (w *markingWriter) writeNow(p []byte) (int, error) {
+	n, err := w.write(p)
+	if err == nil {
+		err = http.NewResponseController(w.ResponseWriter).Flush()
 	}
 	return n, err
 }
@@ -260,32 +280,6 @@ func (w *markingWriter) FlushError() error {
 // Flush implements http.Flusher for handlers that do not use a ResponseController.
 func (w *markingWriter) Flush() { _ = w.FlushError() }
 
-// Hijack hands over the connection of an upgraded request, and remembers it: it is cut when the impersonation ends.
-func (w *markingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if !w.wroteHeader {
-		w.take() // httputil's proxy writes the head itself, afterwards
-	}
-	if w.replaced {
-		return nil, nil, errWithheld
-	}
-	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !w.wroteHeader {
-		w.wroteHeader, w.status = true, http.StatusSwitchingProtocols
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.released, w.tunnel = true, conn
-	if w.cut {
-		_ = conn.Close()
-	}
-	counted := &countingConn{Conn: conn, w: w}
-	// The buffered writer must go through the count too.
-	return counted, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(counted)), nil
-}
-
 // Unwrap lets a ResponseController reach the connection's deadlines.
 func (w *markingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
@@ -311,23 +305,3 @@ func (s bannerSink) Write(p []byte) (int, error) {
 }
 
 func (s bannerSink) Unwrap() http.ResponseWriter { return s.w.ResponseWriter }
-
-// countingConn counts a tunnel's bytes towards the browser.
-type countingConn struct {
-	net.Conn
-	w *markingWriter
-}
-
-func (c *countingConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.w.bytes.Add(int64(n))
-	return n, err
-}
-
-// CloseWrite half-closes, for tunnels that end one way first.
-func (c *countingConn) CloseWrite() error {
-	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return cw.CloseWrite()
-	}
-	return c.Close()
-}
