@@ -1,10 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
@@ -18,16 +18,9 @@ func LeaveNotice(sessions *session.Manager, log *slog.Logger) func(context.Conte
 		if !e.Unasked() {
 			return
 		}
-		err := sessions.SetNotice(ctx, l.Session, impersonation.Notice{Cause: e.Cause, Target: displayName(l)}.String())
+		err := sessions.SetNotice(ctx, l.Session, impersonation.Notice{Cause: e.Cause, Target: cmp.Or(l.TargetName, l.TargetUsername)}.String())
 		if err != nil && !errors.Is(err, state.ErrNotFound) {
 			log.Warn("nobody will be told how an impersonation ended", "error", err, "impersonation", l.ID)
 		}
 	}
-}
-
-func displayName(l *impersonation.Live) string {
-	if name := strings.TrimSpace(l.TargetName); name != "" {
-		return name
-	}
-	return l.TargetUsername
 }

@@ -61,37 +61,15 @@ func (o *orphans) of(raw string) *heldJar {
 func (g *Gateway) serveLogin(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if raw, ok := session.RawID(r, g.Scheme(r) == "https"); ok {
-			w = &orphanWriter{ResponseWriter: w, request: r, gateway: g, raw: raw}
+			w = &headWriter{ResponseWriter: w, look: func(h http.Header, status int) {
+				if status >= 200 {
+					g.giveBackOrphan(h, r, raw)
+				}
+			}}
 		}
 		serve(w, r)
 	}
 }
-
-// orphanWriter gives a browser its cookies back with the head of an answer, if its session is over by then.
-type orphanWriter struct {
-	http.ResponseWriter
-	request *http.Request
-	gateway *Gateway
-	raw     string
-	wrote   bool
-}
-
-func (w *orphanWriter) WriteHeader(status int) {
-	if !w.wrote && status >= 200 {
-		w.wrote = true
-		w.gateway.giveBackOrphan(w.Header(), w.request, w.raw)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *orphanWriter) Write(p []byte) (int, error) {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-func (w *orphanWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // giveBackOrphan adds what the impersonation of a session that is over left to be undone, once.
 func (g *Gateway) giveBackOrphan(h http.Header, r *http.Request, raw string) {

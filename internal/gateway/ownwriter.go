@@ -3,8 +3,6 @@ package gateway
 import (
 	"io"
 	"net/http"
-
-	"github.com/seed-240d5494/caddy-impersonate/internal/session"
 )
 
 // ownWriter looks at the headers of an own-account answer: the person's app cookies are remembered, and those an
@@ -82,46 +80,3 @@ func (w *ownWriter) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func (w *ownWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// publicWriter keeps the app from setting the gateway's cookies where nobody is logged in, and takes out what the
-// impersonation of a session that is over left.
-type publicWriter struct {
-	http.ResponseWriter
-	site    *Site
-	request *http.Request
-	raw     string
-	wrote   bool
-}
-
-func (w *publicWriter) WriteHeader(status int) {
-	session.StripSetCookie(w.Header())
-	if !w.wrote && status >= 200 {
-		w.wrote = true
-		w.site.giveBackOrphan(w.Header(), w.request, w.raw)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *publicWriter) Write(p []byte) (int, error) {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-func (w *publicWriter) FlushError() error {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-// ReadFrom keeps the server's fast path for files.
-func (w *publicWriter) ReadFrom(r io.Reader) (int64, error) {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
-	return io.Copy(w.ResponseWriter, r)
-}
-
-func (w *publicWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -105,7 +105,13 @@ func (s *Site) serveAnonymous(w http.ResponseWriter, r *http.Request, next Next,
 		if held != nil {
 			setCookie(r.Header, held.Own(r, s.Clock.Now()))
 		}
-		return next(&publicWriter{ResponseWriter: w, site: s, request: r, raw: raw}, r)
+		// The app must not set the gateway's cookies where nobody is logged in either.
+		return next(&headWriter{ResponseWriter: w, look: func(h http.Header, status int) {
+			session.StripSetCookie(h)
+			if status >= 200 {
+				s.giveBackOrphan(h, r, raw)
+			}
+		}}, r)
 	}
 	if held != nil {
 		s.giveBackOrphan(w.Header(), r, raw)
