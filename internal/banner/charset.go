@@ -18,39 +18,21 @@ const (
 	charsetNone // not read by browsers either, or not safely
 )
 
-// charsetOf is the charset of a Content-Type. Labels are those of the Encoding standard.
-func charsetOf(values []string) charset {
-	for i := len(values) - 1; i >= 0; i-- {
-		v := values[i]
-		at := strings.IndexByte(v, ';')
-		if at < 0 {
-			continue
-		}
-		for param := range strings.SplitSeq(v[at+1:], ";") {
-			name, value, _ := strings.Cut(param, "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "charset") {
-				continue
-			}
-			value, _, _ = strings.Cut(value, ",")
-			return charsetLabel(strings.Trim(strings.TrimSpace(value), `"'`))
-		}
-	}
-	return charsetASCII
-}
-
+// charsetLabel is the charset of a label, as the Encoding standard has them. One it does not have is no declaration.
 func charsetLabel(label string) charset {
-	if len(label) == 5 && strings.EqualFold(label, "utf-8") {
-		return charsetASCII
-	}
 	switch strings.ToLower(label) {
+	case "", "utf-8":
+		return charsetASCII
 	case "utf-16", "utf-16le", "csunicode", "iso-10646-ucs-2", "ucs-2", "unicode", "unicodefeff":
 		return charsetUTF16LE
 	case "utf-16be", "unicodefffe":
 		return charsetUTF16BE
 	case "iso-2022-jp", "csiso2022jp":
 		return charsetJIS
+	case "replacement", "hz-gb-2312", "iso-2022-cn", "iso-2022-cn-ext", "iso-2022-kr", "csiso2022kr":
+		return charsetNone // a browser shows one U+FFFD in place of all
 	case "utf-32", "utf-32le", "utf-32be", "ucs-4", "iso-10646-ucs-4", "utf-7", "csunicode11utf7":
-		return charsetNone
+		return charsetNone // not read any more, but once were
 	}
 	return charsetASCII
 }
@@ -59,17 +41,22 @@ var signatures = [...]struct {
 	bytes string
 	c     charset
 }{
+	{"\xEF\xBB\xBF", charsetASCII},
 	{"\xFF\xFE", charsetUTF16LE},
 	{"\xFE\xFF", charsetUTF16BE},
 	{"<\x00?\x00x\x00", charsetUTF16LE},
 	{"\x00<\x00?\x00x", charsetUTF16BE},
 }
 
-// signature is the charset that a document's first bytes declare, which browsers believe over all else: a byte-order
-// mark, or "<?x" in UTF-16 where nothing else is declared. It is false when there are too few bytes to tell.
-func signature(p []byte, declared bool) (c charset, sure bool) {
+// marks is how many of the signatures are byte-order marks.
+const marks = 3
+
+// signature is the charset that a document's first bytes declare, and whether they do: a byte-order mark, which browsers
+// believe over all else, or "<?x" in UTF-16 where nothing else is declared. It is not sure when there are too few bytes
+// to tell.
+func signature(p []byte, declared bool) (c charset, found, sure bool) {
 	for i, s := range signatures {
-		if declared && i >= 2 {
+		if declared && i >= marks {
 			break
 		}
 		n := min(len(p), len(s.bytes))
@@ -77,11 +64,11 @@ func signature(p []byte, declared bool) (c charset, sure bool) {
 			continue
 		}
 		if n < len(s.bytes) {
-			return charsetASCII, false
+			return charsetASCII, false, false
 		}
-		return s.c, true
+		return s.c, true, true
 	}
-	return charsetASCII, true
+	return charsetASCII, false, true
 }
 
 // utf16Decoder turns a document into UTF-8. What marks it as such is a byte-order mark, which counts more than any

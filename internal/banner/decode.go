@@ -26,8 +26,9 @@ const (
 )
 
 // encodings lists what a body of the given Content-Encoding headers must be decoded from, in that order; false for one
-// not known here.
+// not known here. What is no encoding at all ("utf-8", "none"), browsers ignore, and with it all that stand beside.
 func encodings(values []string) (list []string, ok bool) {
+	misnomer := false
 	for i := len(values) - 1; i >= 0; i-- {
 		v := values[i]
 		for v != "" {
@@ -42,12 +43,14 @@ func encodings(values []string) (list []string, ok bool) {
 				continue
 			case "gzip", "x-gzip", "deflate", "br", "zstd":
 				list = append(list, e)
+			case "utf-8", "utf8", "none", "null", "binary", "7bit", "8bit", "chunked", "text", "html", "text/html":
+				misnomer = true
 			default:
 				return nil, false
 			}
 		}
 	}
-	return list, len(list) <= maxEncodings
+	return list, len(list) <= maxEncodings && !(misnomer && len(list) > 0)
 }
 
 // decoder undoes Content-Encodings of a body that is written to it, piece by piece. What a piece allows to be decoded

@@ -53,8 +53,9 @@ type attribute struct {
 	quoted     bool
 }
 
-// attributes calls f for each attribute with a value of a complete start tag, as the scanner reads them.
-func attributes(tag []byte, f func(name []byte, a attribute)) {
+// attributes calls f for each attribute with a value of the start tag that tag begins with, as the scanner reads them. It
+// returns the tag's length; -1 if it is not complete.
+func attributes(tag []byte, f func(name []byte, a attribute)) int {
 	i := 1
 	for i < len(tag) && !isSpace(tag[i]) && tag[i] != '/' && tag[i] != '>' {
 		i++
@@ -65,7 +66,7 @@ func attributes(tag []byte, f func(name []byte, a attribute)) {
 			continue
 		}
 		if tag[i] == '>' {
-			return
+			return i + 1
 		}
 		name := i
 		for i++; i < len(tag) && !attrEnds[tag[i]]; i++ { // also one that begins with "="
@@ -80,7 +81,7 @@ func attributes(tag []byte, f func(name []byte, a attribute)) {
 		for i++; i < len(tag) && isSpace(tag[i]); i++ {
 		}
 		if i == len(tag) || tag[i] == '>' {
-			return
+			continue
 		}
 		a := attribute{start: i}
 		if quote := tag[i]; quote == '"' || quote == '\'' {
@@ -97,6 +98,7 @@ func attributes(tag []byte, f func(name []byte, a attribute)) {
 		}
 		f(tag[name:nameEnd], a)
 	}
+	return -1
 }
 
 // containsFold tells whether p has the lower-case word in any case.

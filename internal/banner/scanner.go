@@ -6,10 +6,12 @@ import "bytes"
 type event uint8
 
 const (
-	evMore     event = iota // everything given is read, and the place is still ahead
-	evPlace                 // the banner goes in at scanner.place
-	evMeta                  // a <meta> of the head ends at scanner.pos; it began at scanner.place
-	evFrameset              // a <frameset> in place of the body begins at scanner.place
+	evMore        event = iota // everything given is read, and the place is still ahead
+	evPlace                    // the banner goes in at scanner.place
+	evMeta                     // a <meta> of the head ends at scanner.pos; it began at scanner.place
+	evFrameset                 // a <frameset> in place of the body begins at scanner.place
+	evInstruction              // an instruction of XML, in front of the root, ends at xmlScanner.pos; it began at xmlScanner.place
+	evRoot                     // it is known what XML it is
 )
 
 // scanner finds where the content of an HTML document's body starts: after the <body> tag, or before the first thing

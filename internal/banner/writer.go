@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
-	"sync"
 
 	"golang.org/x/text/transform"
 )
@@ -61,14 +58,15 @@ type Writer struct {
 	html   scanner
 	xml    xmlScanner
 	isXML  bool
-	kind   kind
+	maybe  bool // it is not known yet what XML it is: nothing is passed on
+	media  mediaType
 	hold   []byte // of the page, from the scanner's held() on
 	grants grants
 
 	edited bool // a <meta> was
 
-	dec     *decoder // nil: not encoded
-	decode  []string
+	dec     *decoder // nil: not encoded, or no longer decoded
+	encoded bool
 	raw     []byte // of an encoded body, what was read while nothing was decoded from it yet
 	rawLost bool   // … which is too long or over
 	utf16   *transform.Writer
@@ -99,10 +97,14 @@ const (
 func NewWriter(dst http.ResponseWriter, status int, info *Info, opts Options) *Writer {
 	w := &Writer{dst: dst, status: status, info: *info, opts: opts, html: newScanner(), verdict: Pass}
 	h := dst.Header()
-	w.kind = kindOf(h["Content-Type"])
-	if list, ok := encodings(h["Content-Encoding"]); ok && len(list) > 0 {
-		w.decode = list
-		w.dec = newDecoder(list, w.decoded)
+	w.media = parseType(h["Content-Type"])
+	if values := h["Content-Encoding"]; len(values) > 0 {
+		if list, ok := encodings(values); ok {
+			w.encoded = true
+			if len(list) > 0 {
+				w.dec = newDecoder(list, w.decoded)
+			}
+		}
 	}
 	return w
 }
@@ -121,7 +123,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.dec == nil {
 		w.err = w.page(p)
 	} else {
-		w.err = w.encoded(p)
+		w.err = w.undo(p)
 	}
 	if w.err != nil {
 		return 0, w.err
@@ -202,8 +204,8 @@ func (w *Writer) Abort() {
 	}
 }
 
-// encoded decodes p.
-func (w *Writer) encoded(p []byte) error {
+// undo decodes p.
+func (w *Writer) undo(p []byte) error {
 	if err := w.dec.write(p); err != nil {
 		return w.broken(err, p)
 	}
@@ -228,7 +230,7 @@ func (w *Writer) broken(err error, p []byte) error {
 	if w.rawLost {
 		w.opts.AllowUnmarked = false
 	}
-	w.dec, w.decode = nil, nil
+	w.dec, w.encoded = nil, false
 	w.hold = append(w.raw, p...)
 	return w.unmarkable(ReasonMalformed, err)
 }
@@ -262,298 +264,3 @@ func (w *Writer) page(p []byte) error {
 	}
 	return nil
 }
-
-// begin finds out from the first bytes, in hold, what the page is. With final it decides on what there is.
-func (w *Writer) begin(final bool) error {
-	p := w.hold
-	if w.kind == kindNone && len(p) < sniffLen && !final {
-		w.hold = append([]byte(nil), p...)
-		return nil
-	}
-	h := w.dst.Header()
-	declared, isDeclared := w.declared(h)
-	cs, sure := signature(p, isDeclared)
-	if !sure && !final {
-		w.hold = append([]byte(nil), p...)
-		return nil
-	}
-	if cs == charsetASCII {
-		cs = declared
-	}
-	w.hold = nil
-	if w.kind == kindNone {
-		if len(p) == 0 {
-			w.reason, w.phase = ReasonNoBody, phaseThrough
-			return nil
-		}
-		mime := http.DetectContentType(p)
-		h["Content-Type"] = []string{mime}
-		if w.kind = kindOf(h["Content-Type"]); w.kind != kindHTML {
-			w.reason, w.phase = ReasonNotHTML, phaseThrough
-			return w.emit(p)
-		}
-		cs = charsetASCII
-	}
-	w.isXML = w.kind == kindXHTML
-	switch {
-	case cs == charsetNone, w.isXML && cs != charsetASCII:
-		w.hold = p
-		return w.unmarkable(ReasonCharset, nil)
-	case cs == charsetJIS:
-		w.jis = &jisMask{}
-	}
-	if w.isXML {
-		w.xml = newXMLScanner()
-	}
-	w.phase = phaseScan
-	w.grants.origin = w.info.Origin
-	w.grants.adjustHeaders(h)
-	if cs == charsetUTF16LE || cs == charsetUTF16BE {
-		h["Content-Type"] = []string{"text/html; charset=utf-8"}
-		w.utf16 = transform.NewWriter(pageText{w}, utf16Decoder(cs))
-		// Browsers believe the mark over all else, a <meta> that says UTF-16 included.
-		if err := w.scan([]byte("\xEF\xBB\xBF")); err != nil {
-			return err
-		}
-		return w.convert(p)
-	}
-	if len(p) == 0 {
-		return nil
-	}
-	return w.scan(p)
-}
-
-// declared is the charset of the Content-Type, and whether there is one.
-func (w *Writer) declared(h http.Header) (charset, bool) {
-	for _, v := range h["Content-Type"] {
-		if strings.IndexByte(v, ';') >= 0 {
-			return charsetOf(h["Content-Type"]), true
-		}
-	}
-	return charsetASCII, false
-}
-
-// convert turns UTF-16 into UTF-8, which comes back by pageText.
-func (w *Writer) convert(p []byte) error {
-	if _, err := w.utf16.Write(p); err != nil {
-		return fmt.Errorf("converting the charset: %w", err)
-	}
-	return nil
-}
-
-type pageText struct{ w *Writer }
-
-func (t pageText) Write(p []byte) (int, error) {
-	var err error
-	switch t.w.phase {
-	case phaseScan:
-		err = t.w.scan(p)
-	case phaseThrough:
-		err = t.w.emit(p)
-	}
-	return len(p), err
-}
-
-var joinBuffers = sync.Pool{New: func() any { b := make([]byte, 0, joinLimit); return &b }}
-
-// scan looks for the place in p, in front of which is what is held.
-func (w *Writer) scan(p []byte) error {
-	pooled := joinBuffers.Get().(*[]byte)
-	out := (*pooled)[:0]
-	defer func() {
-		if cap(out) <= 2*joinLimit {
-			*pooled = out[:0]
-		}
-		joinBuffers.Put(pooled)
-	}()
-
-	text := p
-	if len(w.hold) > 0 {
-		text = append(w.hold, p...)
-	}
-	view := p
-	if w.jis != nil {
-		view = w.jis.mask(make([]byte, 0, len(p)), p)
-	}
-	base := w.pos() - int64(len(w.hold)) // offset of text[0]
-	w.hold = nil
-	done := 0 // of text, what is in out
-	for {
-		at := w.pos()
-		e, place := w.next(view)
-		view = view[w.pos()-at:]
-		switch e {
-		case evMeta:
-			from, to := int(place-base), int(w.pos()-base)
-			if tag, ok := w.grants.editMeta(text[from:to]); ok {
-				out = append(out, text[done:from]...)
-				out = append(out, tag...)
-				done = to
-				w.edited = true
-			}
-			continue
-		case evPlace:
-			from := int(place - base)
-			out = append(out, text[done:from]...)
-			out = w.fragment(out)
-			return w.placed(out, text[from:], len(text))
-		case evFrameset:
-			from := int(place - base)
-			out = append(out, text[done:from]...)
-			return w.frameset(out, text[from:], len(text))
-		}
-		break
-	}
-	if w.pos()-w.heldFrom() > holdLimit {
-		w.html.release()
-		w.xml.release()
-	}
-	keep := int(w.heldFrom() - base)
-	if keep < len(text) {
-		w.hold = append([]byte(nil), text[keep:]...)
-	}
-	if done > 0 {
-		out = append(out, text[done:keep]...)
-		return w.emit(out)
-	}
-	return w.emit(text[:keep])
-}
-
-func (w *Writer) pos() int64 {
-	if w.isXML {
-		return w.xml.pos
-	}
-	return w.html.pos
-}
-
-func (w *Writer) heldFrom() int64 {
-	if w.isXML {
-		return w.xml.held()
-	}
-	return w.html.held()
-}
-
-func (w *Writer) next(p []byte) (event, int64) {
-	if w.isXML {
-		e := w.xml.next(p)
-		return e, w.xml.place
-	}
-	e := w.html.next(p)
-	return e, w.html.place
-}
-
-func (w *Writer) fragment(b []byte) []byte {
-	sri := ""
-	if len(w.dst.Header()["Integrity-Policy"]) > 0 {
-		sri = integrity(scriptSource)
-	}
-	return appendFragment(b, &w.info, &w.grants, sri)
-}
-
-// placed passes on out, which ends with the banner, and what follows it in the same piece of the page, whose length
-// was read.
-func (w *Writer) placed(out, rest []byte, read int) error {
-	w.verdict, w.phase = Mark, phaseThrough
-	if !w.sent {
-		w.sendHead(len(out) + len(rest) - read)
-	}
-	if len(out)+len(rest) <= joinLimit {
-		return w.emit(append(out, rest...))
-	}
-	if err := w.emit(out); err != nil {
-		return err
-	}
-	return w.emit(rest)
-}
-
-// frameset deals with a page that has frames in place of a body: they go into a frameset with the banner's own. Where
-// that can't be, and what is in front of it is out already, the banner and a body take its place.
-func (w *Writer) frameset(out, rest []byte, read int) error {
-	switch {
-	case w.opts.FramePath != "" && !w.grants.noFrame:
-		return w.placed(appendFrameset(out, w.info.Origin+w.opts.FramePath), rest, read)
-	case !w.sent || w.opts.AllowUnmarked:
-		w.hold = append(append([]byte(nil), out...), rest...)
-		return w.unmarkable(ReasonFrameset, nil)
-	}
-	w.verdict, w.reason, w.phase = Unmarkable, ReasonFrameset, phaseDiscard
-	return w.emit(w.fragment(out))
-}
-
-// unmarkable withholds the page, or lets it through: what is in hold, and then the rest.
-func (w *Writer) unmarkable(reason string, cause error) error {
-	w.verdict, w.reason = Unmarkable, reason
-	if !w.opts.AllowUnmarked {
-		w.phase = phaseDiscard
-		return &UnmarkableError{Reason: reason, Err: cause}
-	}
-	w.phase = phaseThrough
-	p := w.hold
-	w.hold = nil
-	return w.emit(p)
-}
-
-// finish puts the banner at the end of a page that never came to its body.
-func (w *Writer) finish() error {
-	closer, at, ok := "", int64(0), false
-	if !w.isXML {
-		closer, at, ok = w.html.finish()
-	}
-	if !ok {
-		w.verdict, w.reason, w.phase = Unmarkable, ReasonNoPlace, phaseThrough
-		return w.emit(w.hold)
-	}
-	from := int(at - (w.pos() - int64(len(w.hold))))
-	out := append([]byte(nil), w.hold[:from]...)
-	out = append(out, closer...)
-	out = w.fragment(out)
-	w.verdict, w.phase = Mark, phaseThrough
-	return w.emit(append(out, w.hold[from:]...))
-}
-
-// emit passes on what is settled.
-func (w *Writer) emit(p []byte) error {
-	if len(p) == 0 {
-		return nil
-	}
-	if !w.sent {
-		w.sendHead(-1)
-	}
-	_, err := w.dst.Write(p)
-	return err
-}
-
-// markedHeaders are about the bytes of the page as the app sent it.
-var markedHeaders = [...]string{
-	"Etag", "Last-Modified", "Accept-Ranges", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest",
-}
-
-// sendHead sends the response's head. added is what the banner adds to its length, where that is known; else -1.
-func (w *Writer) sendHead(added int) {
-	w.sent = true
-	h := w.dst.Header()
-	if w.decode != nil {
-		delete(h, "Content-Encoding")
-	}
-	changed := w.phase == phaseScan || w.verdict == Mark || w.edited
-	if changed || w.decode != nil {
-		length, err := int64(-1), error(nil)
-		if cl := h["Content-Length"]; len(cl) == 1 && added >= 0 && w.dec == nil && w.utf16 == nil {
-			length, err = strconv.ParseInt(cl[0], 10, 64)
-		}
-		if length >= 0 && err == nil {
-			h["Content-Length"] = []string{strconv.FormatInt(length+int64(added), 10)}
-		} else {
-			delete(h, "Content-Length")
-		}
-	}
-	if changed {
-		for _, name := range markedHeaders {
-			delete(h, name)
-		}
-		h["Cache-Control"] = noStore // names somebody, and says how long
-	}
-	w.dst.WriteHeader(w.status)
-}
-
-var noStore = []string{"no-store"}

@@ -107,13 +107,23 @@ func TestWriterUndeclaredType(t *testing.T) {
 		name, body, mime string
 		marked           bool
 	}{
-		{"HTML", "<!DOCTYPE html><body>x", "text/html; charset=utf-8", true},
-		{"text", "just text, and <body> in it", "text/plain; charset=utf-8", false},
+		{"HTML", "<!DOCTYPE html><body>x", "text/html", true},
+		{"HTML, with its charset", "<!DOCTYPE html><meta charset=Windows-1251><body>x", "text/html; charset=windows-1251", true},
+		{"HTML to Chromium only", " \n<article>x", "text/html", true},
+		{"XHTML", "<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body/></html>", "text/xml", true},
+		{"XML", "<?xml version='1.0'?><feed/>", "text/xml", false},
+		{"text", "just text, and <body> in it", "text/plain", false},
+		{"text, by its mark", "\xEF\xBB\xBF<!DOCTYPE html><body>x", "text/plain", false},
 		{"image", "\x89PNG\x0D\x0A\x1A\x0A", "image/png", false},
+		{"not to be guessed", "<!DOCTYPE html><body>x", "text/plain", false},
 		{"nothing", "", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rec, w, err := response(t, nil, Options{}, strings.Split(tt.body, "")...)
+			var headers map[string]string
+			if tt.name == "not to be guessed" {
+				headers = map[string]string{"X-Content-Type-Options": "NoSniff, x"}
+			}
+			rec, w, err := response(t, headers, Options{}, strings.Split(tt.body, "")...)
 			if err != nil || w.Marked() != tt.marked || rec.Header().Get("Content-Type") != tt.mime {
 				t.Errorf("%v, marked %v, type %q", err, w.Marked(), rec.Header().Get("Content-Type"))
 			}
@@ -186,8 +196,9 @@ func TestWriterUnmarkable(t *testing.T) {
 		}
 	})
 	t.Run("cut off in a script", func(t *testing.T) {
-		rec, w, err := response(t, htmlType, Options{}, "<script>if (")
-		if v, reason := w.Result(); err != nil || v != Unmarkable || reason != ReasonNoPlace || rec.Body.String() != "<script>if (" {
+		// It shows nothing. What is not sent yet is withheld all the same.
+		rec, w, err := response(t, htmlType, Options{}, "<link>", "<script>if (")
+		if v, reason := w.Result(); err != nil || v != Unmarkable || reason != ReasonNoPlace || rec.Body.String() != "<link><script>if (" {
 			t.Errorf("%v, %v %s, %q", err, v, reason, rec.Body)
 		}
 	})

@@ -2,22 +2,33 @@ package banner
 
 import "bytes"
 
-// xmlScanner finds where the banner goes in XHTML served as XML: after the <body> tag; before one that is empty, or a
-// <frameset>; and without any, before the root's end tag. XML implies nothing and forgives nothing: what is not
-// well-formed shows an error in place of the page.
+// xmlScanner finds where the banner goes in XML. XML implies nothing and forgives nothing, but what stands before the
+// first error is shown: so the banner goes in before anything that is.
+//
+// In HTML as XML that is after the <body> tag; before an empty one, or what else may follow the head; and first of all
+// where the root is another element of HTML. Other XML is a page if there is an element of HTML in it: the banner goes
+// before the first.
 type xmlScanner struct {
 	pos   int64
-	start int64 // offset of the "<" of a tag not decided yet; -1: none
+	start int64 // offset of the "<" of a tag or instruction not decided yet; -1: none
 	place int64
 
-	state xmlState
-	ret   xmlState // where a comment or an instruction goes back to
-	depth int
-	body  bool // the tag at hand is the body's
-	slash bool // the byte before was "/"
-	n     int  // bytes matched of what ends the state, or of the name
-	quote byte
-	name  [9]byte // the local name at hand, cut off
+	state   xmlState
+	ret     xmlState // where a comment or an instruction goes back to
+	mode    xmlMode
+	always  bool // the root is HTML whatever its namespace
+	pending bool // the place is where reading stopped
+	empty   bool // the root is an empty element
+	svg     bool // the root is a picture
+
+	depth    int
+	slash    bool // the byte before was "/"
+	n        int  // bytes matched of what ends the state, or of the name
+	quote    byte
+	name     [9]byte // the local name at hand, cut off
+	ns       int     // bytes matched of HTML's namespace in the value at hand; -1: it is another
+	html     bool    // the tag at hand has that for a value
+	entities bool    // the doctype may declare some, which may hold anything
 }
 
 type xmlState uint8
@@ -38,7 +49,20 @@ const (
 	xmlEndTag
 )
 
-func newXMLScanner() xmlScanner { return xmlScanner{start: -1} }
+type xmlMode uint8
+
+const (
+	xmlProlog xmlMode = iota // the root is ahead
+	xmlHTML                  // the root is <html>
+	xmlOther                 // … another element of HTML
+	xmlData                  // … no HTML
+)
+
+// xmlNamespace is HTML's.
+const xmlNamespace = "http://www.w3.org/1999/xhtml"
+
+// newXMLScanner makes a scanner of XML that is HTML by its type, or may turn out to be.
+func newXMLScanner(k kind) xmlScanner { return xmlScanner{start: -1, always: k == kindXHTML} }
 
 func (s *xmlScanner) held() int64 {
 	if s.start >= 0 {
@@ -50,25 +74,40 @@ func (s *xmlScanner) held() int64 {
 // release gives up the unfinished tag being kept: it is too long.
 func (s *xmlScanner) release() { s.start = -1 }
 
-// next is scanner.next for XML. It never stops at a <meta>.
+// next is scanner.next for XML. It stops too at an instruction in front of the root, and after the root's start tag.
 func (s *xmlScanner) next(p []byte) event {
+	if s.pending {
+		s.pending, s.place = false, s.pos
+		return evPlace
+	}
 	base := s.pos
-	i := 0
-	for i < len(p) {
-		if s.state == xmlText {
-			j := bytes.IndexByte(p[i:], '<')
-			if j < 0 {
-				break
+	for i := 0; i < len(p); {
+		if s.state != xmlText {
+			e := s.step(p[i], base+int64(i)+1)
+			i++
+			if e != evMore {
+				s.pos = base + int64(i)
+				return e
 			}
-			i += j + 1
-			s.state, s.start = xmlLT, base+int64(i)-1
 			continue
 		}
-		found, at := s.step(p[i], base+int64(i)+1)
-		i++
-		if found {
-			s.pos, s.place = base+int64(i), at
-			return evPlace
+		if s.mode == xmlHTML && s.depth == 1 {
+			for i < len(p) && isSpace(p[i]) {
+				i++
+			}
+			if i < len(p) && p[i] != '<' {
+				s.pos = base + int64(i)
+				s.place = s.pos
+				return evPlace
+			}
+		} else if j := bytes.IndexByte(p[i:], '<'); j < 0 {
+			i = len(p)
+		} else {
+			i += j
+		}
+		if i < len(p) {
+			s.state, s.start = xmlLT, base+int64(i)
+			i++
 		}
 	}
 	s.pos = base + int64(len(p))
@@ -76,22 +115,25 @@ func (s *xmlScanner) next(p []byte) event {
 }
 
 // step reads one byte that is not plain text; after is the offset behind it.
-func (s *xmlScanner) step(c byte, after int64) (found bool, place int64) {
+func (s *xmlScanner) step(c byte, after int64) event {
 	switch s.state {
 	case xmlLT:
 		switch c {
 		case '!':
-			s.state, s.n, s.start = xmlBang, 0, -1
+			s.state, s.n = xmlBang, 0
 		case '?':
-			s.state, s.ret, s.n, s.start = xmlPI, xmlText, 0, -1
+			s.state, s.ret, s.n = xmlPI, xmlText, 0
+			if s.mode != xmlProlog {
+				s.start = -1
+			}
 		case '/':
-			if s.depth <= 1 {
-				return true, s.start
+			if s.depth == 1 && s.mode == xmlHTML {
+				return s.found(s.start)
 			}
 			s.depth--
 			s.state, s.start = xmlEndTag, -1
 		default:
-			s.state, s.n = xmlName, 0
+			s.state, s.n, s.html = xmlName, 0, false
 			return s.step(c, after)
 		}
 	case xmlBang:
@@ -99,11 +141,14 @@ func (s *xmlScanner) step(c byte, after int64) (found bool, place int64) {
 		case c == '-' && s.n == 0:
 			s.n++
 		case c == '-':
-			s.state, s.ret, s.n = xmlComment, xmlText, 0
+			s.state, s.ret, s.n, s.start = xmlComment, xmlText, 0, -1
 		case c == '[':
-			s.state, s.n = xmlCDATA, 0
+			if s.depth == 1 && s.mode == xmlHTML {
+				return s.found(s.start)
+			}
+			s.state, s.n, s.start = xmlCDATA, 0, -1
 		default:
-			s.state, s.quote = xmlDoctype, 0
+			s.state, s.quote, s.start = xmlDoctype, 0, -1
 		}
 	case xmlComment:
 		if s.ends("-->", c) {
@@ -116,19 +161,23 @@ func (s *xmlScanner) step(c byte, after int64) (found bool, place int64) {
 	case xmlPI:
 		if s.ends("?>", c) {
 			s.state = s.ret
+			if s.place = s.start; s.start >= 0 {
+				s.start = -1
+				return evInstruction
+			}
 		}
 	case xmlDoctype:
 		switch {
 		case s.quoted(c):
 		case c == '[':
-			s.state = xmlSubset
+			s.state, s.entities = xmlSubset, true
 		case c == '>':
 			s.state = xmlText
 		}
 	case xmlSubset:
 		switch c {
 		case '<':
-			s.state, s.n = xmlSubsetLT, 0
+			s.state, s.n, s.start = xmlSubsetLT, 0, after-1
 		case ']':
 			s.state = xmlDoctype
 		}
@@ -139,9 +188,9 @@ func (s *xmlScanner) step(c byte, after int64) (found bool, place int64) {
 		case c == '!' && s.n == 0, c == '-' && s.n == 1:
 			s.n++
 		case c == '-' && s.n == 2:
-			s.state, s.ret, s.n = xmlComment, xmlSubset, 0
+			s.state, s.ret, s.n, s.start = xmlComment, xmlSubset, 0, -1
 		default:
-			s.state, s.quote = xmlSubsetDecl, 0
+			s.state, s.quote, s.start = xmlSubsetDecl, 0, -1
 			return s.step(c, after)
 		}
 	case xmlSubsetDecl:
@@ -153,13 +202,8 @@ func (s *xmlScanner) step(c byte, after int64) (found bool, place int64) {
 		case c == ':':
 			s.n = 0
 		case isSpace(c) || c == '/' || c == '>':
-			name := string(s.name[:min(s.n, len(s.name))])
-			s.body = s.n <= len(s.name) && name == "body"
-			if s.n <= len(s.name) && name == "frameset" && s.start >= 0 {
-				return true, s.start
-			}
-			if !s.body {
-				s.start = -1
+			if s.depth == 1 && s.mode == xmlHTML && s.start >= 0 && !s.named("head") && !s.named("body") && !s.named("meta") {
+				return s.found(s.start)
 			}
 			s.state, s.quote, s.slash = xmlTag, 0, false
 			return s.step(c, after)
@@ -174,25 +218,80 @@ func (s *xmlScanner) step(c byte, after int64) (found bool, place int64) {
 		s.slash = false
 		switch {
 		case s.quoted(c):
+			s.value(c)
 		case c == '/':
 			s.slash = true
 		case c == '>':
-			switch {
-			case s.body && slash && s.start >= 0:
-				return true, s.start
-			case s.body && !slash:
-				return true, after
-			case !slash:
-				s.depth++
-			}
-			s.state = xmlText
+			return s.startTag(slash, after)
 		}
 	case xmlEndTag:
 		if c == '>' {
 			s.state = xmlText
 		}
 	}
-	return false, 0
+	return evMore
+}
+
+// startTag acts on the start tag, or the empty element, that ends before after.
+func (s *xmlScanner) startTag(empty bool, after int64) event {
+	start := s.start
+	s.state, s.start = xmlText, -1
+	if !empty {
+		s.depth++
+	}
+	switch {
+	case s.mode == xmlProlog:
+		s.empty = empty
+		switch {
+		case !s.always && !s.html && !s.entities:
+			s.mode, s.svg = xmlData, s.named("svg")
+		case s.named("html"):
+			s.mode = xmlHTML
+		default:
+			s.mode, s.pending = xmlOther, !empty
+		}
+		return evRoot
+	case s.mode == xmlData && s.html && start >= 0:
+		return s.found(start)
+	case s.mode == xmlData && s.html && !empty: // too long to go before
+		return s.found(after)
+	case s.mode == xmlHTML && s.named("meta") && start >= 0:
+		s.place = start
+		return evMeta
+	case s.mode == xmlHTML && s.named("body") && s.depth == 2 && !empty:
+		return s.found(after)
+	case s.mode == xmlHTML && s.named("body") && s.depth == 1 && empty && start >= 0:
+		return s.found(start)
+	}
+	return evMore
+}
+
+func (s *xmlScanner) found(place int64) event {
+	s.place = place
+	return evPlace
+}
+
+// named tells whether that is the local name of the tag at hand.
+func (s *xmlScanner) named(name string) bool {
+	return s.n == len(name) && string(s.name[:s.n]) == name
+}
+
+// value reads one byte of a quoted value, its quotes included, and looks for HTML's namespace. A reference in it may
+// stand for anything.
+func (s *xmlScanner) value(c byte) {
+	switch {
+	case s.quote == 0: // the end
+		s.html = s.html || s.ns == len(xmlNamespace)
+		s.ns = 0
+	case c == s.quote: // the beginning
+		s.ns = 0
+	case c == '&' && s.ns >= 0:
+		s.html = true
+	case s.ns >= 0 && s.ns < len(xmlNamespace) && c == xmlNamespace[s.ns]:
+		s.ns++
+	default:
+		s.ns = -1
+	}
 }
 
 // ends tells whether c completes the end mark.
