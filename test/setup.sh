@@ -6,6 +6,8 @@
 #   node (20 or later)  runs the identity providers; where the system's is older, one is taken from npm into .cache
 #   chromium            the browser tests
 #   python3-django      a real app with header login, a session cookie of its own, CSRF tokens and gzip
+#   nginx with nchan, radicale, sogo (with postgresql and memcached)
+#                       real apps with header login and no session of their own (Debian only)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/caddy-impersonate
@@ -23,6 +25,11 @@ Linux)
 	have npm || want+=(nodejs npm)
 	django || want+=(python3-django)
 	have curl || want+=(ca-certificates)
+	[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || want+=(nginx-light libnginx-mod-nchan)
+	have radicale || want+=(radicale)
+	[ -x /usr/sbin/sogod ] || want+=(sogo)
+	have memcached || want+=(memcached)
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || want+=(postgresql)
 	if [ ${#want[@]} -gt 0 ]; then
 		have apt-get || { echo "setup: please install: ${want[*]}" >&2; exit 1; }
 		sudo=

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -26,7 +27,7 @@ var nchan = app{
 		}
 		addr := freeAddr(t)
 		file := filepath.Join(dir, "nginx.conf")
-		write(t, file, replaced(string(config), "@DIR@", dir, "@PAGES@", pages, "@ADDR@", addr))
+		write(t, file, strings.NewReplacer("@DIR@", dir, "@PAGES@", pages, "@ADDR@", addr).Replace(string(config)))
 		cmd := exec.Command("/usr/sbin/nginx", "-e", "stderr", "-c", file)
 		run(t, "nginx", cmd, syscall.SIGTERM, func() bool { return answers("http://" + addr + "/") })
 		return addr

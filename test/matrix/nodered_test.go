@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -33,7 +34,7 @@ var nodeRED = func() app {
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, filepath.Join(dir, "settings.js"), replaced(string(settings), "@DIR@", dir, "@PORT@", port))
+			write(t, filepath.Join(dir, "settings.js"), strings.NewReplacer("@DIR@", dir, "@PORT@", port).Replace(string(settings)))
 			cmd := exec.Command("node", filepath.Join(npmModules(t), "node-red", "red.js"), "--settings", filepath.Join(dir, "settings.js"))
 			run(t, "Node-RED", cmd, syscall.SIGTERM, func() bool { return answers("http://" + addr + "/auth/login") })
 			return addr

@@ -7,43 +7,85 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// sogo is groupware in Angular: mail, calendars, address books, on PostgreSQL. When it trusts a header it has no cookie.
+// sogo is groupware in Angular, on PostgreSQL: mail, calendars, address books. When it trusts a header it has no cookie.
 var sogo = func() app {
 	var direct string // past the gateway
 	return app{
 		name:  "SOGo",
 		open:  "/SOGo/",
 		names: people,
-		start: func(t *testing.T, _, origin string) string {
+		start: func(t *testing.T, _, _ string) string {
 			database := startPostgres(t, "sogo")
-			seed(t, database)
+			query(t, database, "CREATE TABLE people (c_uid text PRIMARY KEY, c_name text, c_password text, c_cn text, mail text)",
+				"INSERT INTO people VALUES ('alice', 'alice', '!', 'Alice Ng', 'alice@example.test'), ('sam', 'sam', '!', 'Sam Reed', 'sam@example.test')")
 			cache := startMemcached(t)
 			as, dir := demoted(t, "sogo")
 			direct = freeAddr(t)
-			settings := []string{
+			cmd := exec.Command("/usr/sbin/sogod",
 				"-WOPort", direct, "-WOWorkersCount", "1", "-WONoDetach", "YES", "-WOPidFile", filepath.Join(dir, "pid"), "-WOLogFile", "-",
-				"-SOGoProfileURL", database + "/sogo_user_profile", "-OCSFolderInfoURL", database + "/sogo_folder_info",
-				"-OCSSessionsFolderURL", database + "/sogo_sessions_folder", "-OCSEMailAlarmsFolderURL", database + "/sogo_alarms_folder",
+				"-SOGoProfileURL", database+"/sogo_user_profile", "-OCSFolderInfoURL", database+"/sogo_folder_info",
+				"-OCSSessionsFolderURL", database+"/sogo_sessions_folder", "-OCSEMailAlarmsFolderURL", database+"/sogo_alarms_folder",
 				"-SOGoTrustProxyAuthentication", "YES", "-SOGoMemcachedHost", cache, "-SOGoMailSpoolPath", dir,
 				"-SOGoLoginModule", "Contacts", "-SOGoLanguage", "English", "-SOGoTimeZone", "UTC",
-				"-SOGoUserSources", `({type=sql; id=people; viewURL="` + database + `/people"; canAuthenticate=YES; isAddressBook=NO; userPasswordAlgorithm=none;})`,
-			}
-			cmd := exec.Command("/usr/sbin/sogod", settings...)
+				"-SOGoUserSources", `({type=sql; id=people; viewURL="`+database+`/people"; canAuthenticate=YES; isAddressBook=NO; userPasswordAlgorithm=none;})`)
 			cmd.Env = environ("HOME=" + dir)
+			cmd.Dir = dir
 			cmd.SysProcAttr = as
 			run(t, "SOGo", cmd, syscall.SIGTERM, func() bool { return answers("http://" + direct + "/SOGo/") })
 			return direct
 		},
+		who: func(ctx context.Context) (string, error) { return text(ctx, css(".sg-user-name, sg-avatar-image")) },
+		write: func(ctx context.Context, text string) error {
+			return errors.New("to be seen")
+		},
+		// Each has address books of his own: by's are asked for.
+		wrote: func(ctx context.Context, what, by string) error {
+			for username, name := range people {
+				if name != by {
+					continue
+				}
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+direct+"/SOGo/dav/"+username+"/Contacts/personal/", http.NoBody)
+				if err != nil {
+					return err
+				}
+				req.Header.Set("x-webobjects-remote-user", username)
+				res, err := client.Do(req)
+				if err != nil {
+					return err
+				}
+				defer res.Body.Close()
+				b, err := io.ReadAll(res.Body)
+				if err == nil && !strings.Contains(string(b), what) {
+					err = fmt.Errorf("%s: %.2000s", res.Status, b)
+				}
+				return err
+			}
+			return fmt.Errorf("nobody is called %s", by)
+		},
 	}
 }()
+
+func startMemcached(t *testing.T) string {
+	t.Helper()
+	addr := freeAddr(t)
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, "memcached", exec.Command("memcached", "-l", host, "-p", port, "-u", "nobody"), syscall.SIGTERM, func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+	return addr
+}
