@@ -164,7 +164,7 @@ func startSite(t *testing.T, a app) *site {
 var (
 	section   = regexp.MustCompile("(?ms)^##+ ([^\n]+)\n(.*?)(?:^##|\\z)")
 	siteBlock = regexp.MustCompile("(?ms)^```caddyfile server\n(.*?)^```$")
-	upstream  = regexp.MustCompile(`(?m)^(\s*reverse_proxy\s+)[^\s{]+`)
+	upstream  = regexp.MustCompile(`(?m)^(\s*(?:reverse_proxy|php_fastcgi)\s+)[^\s{]+`)
 )
 
 // documented is the site's Caddyfile that docs/apps.md shows for an app.
@@ -182,7 +182,7 @@ func documented(t *testing.T, name string) string {
 		heading, text := rest[at[2]:at[3]], rest[at[4]:at[5]]
 		if block := siteBlock.FindStringSubmatch(text); heading == name && block != nil {
 			if !upstream.MatchString(block[1]) {
-				t.Fatalf("docs/apps.md: the Caddyfile of %s has no reverse_proxy", name)
+				t.Fatalf("docs/apps.md: the Caddyfile of %s has no reverse_proxy or php_fastcgi", name)
 			}
 			return block[1]
 		}

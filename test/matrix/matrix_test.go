@@ -9,6 +9,7 @@ import (
 var matrix = []app{
 	django,
 	rt,
+	icinga,
 }
 
 // app is one app behind the gateway. Its functions get a tab of the browser: see visit, press, fill, wait and eval.
