@@ -2,13 +2,11 @@ package audit_test
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/test/load"
 )
 
 // BenchmarkIntent is the CPU of recording on the request's own path: intent and outcome, without the commit. The disk
@@ -61,11 +59,11 @@ func BenchmarkRequests(b *testing.B) {
 	}{{"full", 0}, {"5000", 5000}} {
 		b.Run(bb.name, func(b *testing.B) {
 			r := benchRecorder(b)
-			idle := load(b, bb.rate, func() error { row("", "i-1"); return nil })
+			idle := load.Run(b, bb.rate, func() error { row("", "i-1"); return nil })
 			before := r.Stats().Journal
 			began := time.Now()
 			b.ResetTimer()
-			cpu := load(b, bb.rate, func() error {
+			cpu := load.Run(b, bb.rate, func() error {
 				in, err := r.Intent(row("", "i-1"))
 				if err == nil {
 					err = in.Durable(b.Context())
@@ -86,43 +84,6 @@ func BenchmarkRequests(b *testing.B) {
 			b.ReportMetric(float64(after.Written-before.Written)/float64(b.N), "journal-B/op")
 		})
 	}
-}
-
-// load calls f b.N times from 16 goroutines, at so many a second, and returns the CPU time it took.
-func load(b *testing.B, rate int, f func() error) time.Duration {
-	b.Helper()
-	var n atomic.Int64
-	var wg sync.WaitGroup
-	began := time.Now()
-	cpu := cpuTime(b)
-	for range 16 {
-		wg.Go(func() {
-			for {
-				i := n.Add(1)
-				if i > int64(b.N) {
-					return
-				}
-				if rate > 0 {
-					time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
-				}
-				if err := f(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return cpuTime(b) - cpu
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkShip is how fast an outage's backlog leaves for a sink that takes everything.

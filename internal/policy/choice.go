@@ -56,7 +56,7 @@ func (s *Set) Settle(d Decision, want Choice) (Choice, *Refusal) {
 	case got.Duration > d.Duration:
 		return Choice{}, d.longRefusal()
 	case got.Duration < MinDuration:
-		return Choice{}, &Refusal{RefusedDurationShort, fmt.Sprintf("That is too short. Choose between %s and %s.", words(MinDuration), words(d.Duration))}
+		return Choice{}, &Refusal{RefusedDurationShort, fmt.Sprintf("That is too short. Choose between %s and %s.", Words(MinDuration), Words(d.Duration))}
 	}
 	return got, nil
 }
@@ -70,7 +70,7 @@ func (d *Decision) modeRefusal() *Refusal {
 }
 
 func (d *Decision) longRefusal() *Refusal {
-	return &Refusal{RefusedDuration, fmt.Sprintf("That is longer than this account may be used. Choose %s or less.", words(d.Duration))}
+	return &Refusal{RefusedDuration, fmt.Sprintf("That is longer than this account may be used. Choose %s or less.", Words(d.Duration))}
 }
 
 // ModeName is a mode as people read it.
@@ -116,8 +116,8 @@ func visible(s string) int {
 	return n
 }
 
-// words is a duration as people say it: "1 hour 30 minutes".
-func words(d time.Duration) string {
+// Words is a duration as people say it: "1 hour 30 minutes".
+func Words(d time.Duration) string {
 	d = d.Truncate(time.Second)
 	var parts []string
 	for _, u := range []struct {

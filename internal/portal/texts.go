@@ -3,8 +3,9 @@ package portal
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
 // texts is every word of the portal's pages in one language. Templates name its fields; what depends on numbers or
@@ -211,28 +212,7 @@ func (t *texts) Role(role string) string {
 }
 
 // Duration is a time as people say it: "1 hour 30 minutes".
-func (t *texts) Duration(d time.Duration) string {
-	var parts []string
-	for _, u := range []struct {
-		d    time.Duration
-		name string
-	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
-		n := d / u.d
-		if n == 0 {
-			continue
-		}
-		d -= n * u.d
-		s := fmt.Sprintf("%d %s", n, u.name)
-		if n > 1 {
-			s += "s"
-		}
-		parts = append(parts, s)
-	}
-	if len(parts) == 0 {
-		return "0 seconds"
-	}
-	return strings.Join(parts, " ")
-}
+func (t *texts) Duration(d time.Duration) string { return policy.Words(d) }
 
 func thousands(n int) string {
 	s := strconv.Itoa(n)

@@ -1,23 +1,12 @@
 package journal_test
 
 import (
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/journal"
+	"github.com/seed-240d5494/caddy-impersonate/test/load"
 )
-
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // BenchmarkCommit is 16 requests at a time, each an awaited and a not awaited append, with real fsync: as many as go,
 // and 5,000 a second. The CPU is the process's, less what the load alone costs.
@@ -33,11 +22,11 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			defer j.Close()
 			payload := make([]byte, 450)
-			idle := load(b, bb.rate, func() error { return nil })
+			idle := load.Run(b, bb.rate, func() error { return nil })
 			before := j.Stats()
 			b.ResetTimer()
 			began := time.Now()
-			cpu := load(b, bb.rate, func() error {
+			cpu := load.Run(b, bb.rate, func() error {
 				ticket, err := j.Append(1, payload, true)
 				if err == nil {
 					err = ticket.Wait(b.Context())
@@ -57,32 +46,4 @@ func BenchmarkCommit(b *testing.B) {
 			b.ReportMetric(float64(b.N)/took.Seconds(), "op/s")
 		})
 	}
-}
-
-// load calls f b.N times from 16 goroutines, at so many a second, and returns the CPU time it took.
-func load(b *testing.B, rate int, f func() error) time.Duration {
-	b.Helper()
-	var n atomic.Int64
-	var wg sync.WaitGroup
-	began := time.Now()
-	cpu := cpuTime(b)
-	for range 16 {
-		wg.Go(func() {
-			for {
-				i := n.Add(1)
-				if i > int64(b.N) {
-					return
-				}
-				if rate > 0 {
-					time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
-				}
-				if err := f(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return cpuTime(b) - cpu
 }
