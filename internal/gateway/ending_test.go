@@ -163,64 +163,6 @@ func (b *browser) echo(conn net.Conn, rd *bufio.Reader) {
 	}
 }
 
-// TestInvariant9EndingEnds: what is under way is cut at once, on both sides, and recorded as severed; connections of
-// people's own accounts go on.
-func TestInvariant9EndingEndsWhatIsUnderWay(t *testing.T) {
-	ends := map[string]func(w *world, b *browser){
-		"stop": func(_ *world, b *browser) {
-			go b.c.Do(b.request("POST", "/.impersonate/stop", "", "Sec-Fetch-Site", "same-origin"))
-		}, //nolint:errcheck,bodyclose // seen by what it does
-		"expiry": func(w *world, _ *browser) { w.clock.Advance(31 * time.Minute) },
-	}
-	apps := map[string]func(w *world, done chan error){
-		"proxied": func(w *world, done chan error) { w.proxy(connections(&w.begun, done)) },
-		"direct": func(w *world, done chan error) {
-			h := connections(&w.begun, done)
-			w.serve(func(rw http.ResponseWriter, r *http.Request) error { h(rw, r); return nil })
-		},
-	}
-	for how, end := range ends {
-		for kind, app := range apps {
-			for _, path := range []string{"/ws", "/sse", "/poll", "/download", "/upload"} {
-				t.Run(how+" "+kind+path, func(t *testing.T) {
-					w := newWorld(t)
-					done := make(chan error, 10)
-					app(w, done)
-					own := w.login("boss")
-					ownConn, ownRd := own.websocket()
-					b := w.login("admin").begin("sam")
-					cut := b.open(path)
-					live := b.live()
-
-					end(w, b)
-					<-live.Context().Done()
-					at := time.Now()
-					if err := cut(); err == nil {
-						t.Error("the browser took it for whole")
-					}
-					if took := time.Since(at); took > within {
-						t.Errorf("the browser's side was cut after %v", took)
-					}
-					select {
-					case <-done:
-						if took := time.Since(at); took > within {
-							t.Errorf("the app's side was cut after %v", took)
-						}
-					case <-time.After(5 * time.Second):
-						t.Error("the app's side goes on")
-					}
-					own.echo(ownConn, ownRd)
-					b.asActor("admin")
-					rows := w.rows(1)
-					if r := rows[0]; r.Outcome != "severed" || r.Path != path || r.Target != "sam" {
-						t.Errorf("recorded as %+v", r)
-					}
-				})
-			}
-		}
-	}
-}
-
 // TestEndBetweenRequests: the connection an impersonated request came by carries the actor's next one unharmed,
 // whenever the end came.
 func TestEndBetweenRequests(t *testing.T) {

@@ -273,14 +273,14 @@ func page(w http.ResponseWriter, r *http.Request) error {
 }
 
 // rows reads what came into the audit, once as many requests are there as wanted.
-func (w *world) rows(want int) []row {
+func (w *world) rows(want int, where ...string) []row {
 	w.t.Helper()
 	db, err := auditsqlite.OpenReadOnly(filepath.Join(w.dir, "audit.db"))
 	w.must(err)
 	defer func() { _ = db.Close() }()
 	var got []row
 	w.until(fmt.Sprintf("%d requests are in the audit", want), func() bool {
-		got = readRows(w.t, db)
+		got = readRows(w.t, db, where...)
 		return len(got) >= want
 	})
 	if len(got) != want {
@@ -293,11 +293,13 @@ type row struct {
 	Method, Path, Actor, Target, Outcome, Refusal, Banner, RequestID, Action string
 	Status                                                                   int
 	Sent, Got                                                                int64
+	Duration                                                                 time.Duration
 }
 
-func readRows(t testing.TB, db *sql.DB) []row {
+func readRows(t testing.TB, db *sql.DB, where ...string) []row {
 	t.Helper()
-	rs, err := db.Query(`SELECT method, path, actor_username, target_username, outcome, refusal, banner, request_id, action, status, response_bytes, request_bytes FROM requests ORDER BY seq`)
+	condition := strings.Join(append([]string{"true"}, where...), " AND ")
+	rs, err := db.Query(`SELECT method, path, actor_username, target_username, outcome, refusal, banner, request_id, action, status, response_bytes, request_bytes, duration_us FROM requests WHERE ` + condition + ` ORDER BY seq`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,9 +307,10 @@ func readRows(t testing.TB, db *sql.DB) []row {
 	var all []row
 	for rs.Next() {
 		var r row
-		if err := rs.Scan(&r.Method, &r.Path, &r.Actor, &r.Target, &r.Outcome, &r.Refusal, &r.Banner, &r.RequestID, &r.Action, &r.Status, &r.Sent, &r.Got); err != nil {
+		if err := rs.Scan(&r.Method, &r.Path, &r.Actor, &r.Target, &r.Outcome, &r.Refusal, &r.Banner, &r.RequestID, &r.Action, &r.Status, &r.Sent, &r.Got, &r.Duration); err != nil {
 			t.Fatal(err)
 		}
+		r.Duration *= time.Microsecond
 		all = append(all, r)
 	}
 	if err := rs.Err(); err != nil {
@@ -319,7 +322,7 @@ func readRows(t testing.TB, db *sql.DB) []row {
 // until waits for what happens in the background.
 func (w *world) until(what string, done func() bool) {
 	w.t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
