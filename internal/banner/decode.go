@@ -1,28 +1,20 @@
 package banner
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"strings"
 	"sync"
-
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
 )
 
 const (
 	// maxEncodings bounds how many times over a body may be encoded.
 	maxEncodings = 4
-	// maxZstdWindow bounds the memory a zstd body may ask for, in bytes: RFC 9659 lets browsers refuse more.
-	maxZstdWindow = 8 << 20
-	// decodeBuffer is the size of the pieces decoded bodies go on in.
-	decodeBuffer = 16 << 10
+	// decodeBuffer is the size of the pieces decoded bodies go on in, in bytes: with the 32 KiB window of gzip and its
+	// tables, a response takes less than 64 KiB.
+	decodeBuffer = 8 << 10
 )
 
 // encodings lists what a body of the given Content-Encoding headers must be decoded from, in that order; false for one
@@ -140,8 +132,8 @@ func (d *decoder) run(encodings []string, sink func([]byte) error, yield func(st
 		if err != nil {
 			return fmt.Errorf("decoding %s: %w", e, err)
 		}
-		defer release()
 		r = dec
+		defer release()
 	}
 	buf := decodeBuffers.Get().(*[]byte)
 	defer decodeBuffers.Put(buf)
@@ -157,75 +149,6 @@ func (d *decoder) run(encodings []string, sink func([]byte) error, yield func(st
 			return nil
 		case err != nil:
 			return fmt.Errorf("decoding %s: %w", encodings[len(encodings)-1], err)
-		}
-	}
-}
-
-// decodeOne is a reader of what r has encoded, and what to call when it is done with.
-func decodeOne(encoding string, r io.Reader) (io.Reader, func(), error) {
-	switch encoding {
-	case "gzip", "x-gzip":
-		g, err := newGzip(r)
-		return g, func() {}, err
-	case "deflate":
-		br := bufio.NewReaderSize(r, 512)
-		head, err := br.Peek(2)
-		if err != nil {
-			return nil, nil, io.ErrUnexpectedEOF
-		}
-		// RFC 9110 says zlib; some servers send it bare, and browsers take both.
-		if head[0]&0x0f == 8 && head[0]>>4 <= 7 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
-			z, err := zlib.NewReader(br)
-			return z, func() {}, err
-		}
-		return flate.NewReader(br), func() {}, nil
-	case "br":
-		return brotli.NewReader(r), func() {}, nil
-	case "zstd":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
-	}
-	return nil, nil, errors.New("not known")
-}
-
-// gzipReader reads the members of a gzip body, and ignores what follows the last, as browsers do.
-type gzipReader struct {
-	in    *bufio.Reader
-	zr    *gzip.Reader
-	ended bool // the member at hand
-}
-
-func newGzip(r io.Reader) (*gzipReader, error) {
-	in := bufio.NewReaderSize(r, 4096)
-	zr, err := gzip.NewReader(in)
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
-	}
-	zr.Multistream(false)
-	return &gzipReader{in: in, zr: zr}, nil
-}
-
-func (g *gzipReader) Read(p []byte) (int, error) {
-	for {
-		if g.ended { // only now: looking for another member waits for more of the body
-			if g.zr.Reset(g.in) != nil {
-				return 0, io.EOF
-			}
-			g.zr.Multistream(false)
-			g.ended = false
-		}
-		n, err := g.zr.Read(p)
-		if !errors.Is(err, io.EOF) {
-			return n, err
-		}
-		if g.ended = true; n > 0 {
-			return n, nil
 		}
 	}
 }

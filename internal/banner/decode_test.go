@@ -2,7 +2,6 @@ package banner
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -156,28 +155,6 @@ func TestDecodingCutOff(t *testing.T) {
 				t.Error("garbage in the middle: no error")
 			}
 		})
-	}
-}
-
-// TestDecodingWindow: a body may not ask for more memory than a browser would give it.
-func TestDecodingWindow(t *testing.T) {
-	var b bytes.Buffer
-	z, err := zstd.NewWriter(&b, zstd.WithWindowSize(2*maxZstdWindow), zstd.WithSingleSegment(false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 40 {
-		if _, err := z.Write(bytes.Repeat([]byte("<p>0123456789"), 100_000)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = response(t, with(htmlType, "Content-Encoding", "zstd"), Options{}, b.String())
-	var u *UnmarkableError
-	if !errors.As(err, &u) || u.Reason != ReasonMalformed {
-		t.Fatal(err)
 	}
 }
 
