@@ -33,6 +33,7 @@ type bench struct {
 	app      string // host:port of the app
 	bare     *proxy
 	gateway  *proxy
+	other    *proxy          // nil: not at hand
 	cookies  map[bool]string // impersonating → the browser's Cookie header
 	recorded int             // requests that must be in the audit
 }
@@ -45,12 +46,13 @@ func main() {
 	var b bench
 	binary := flag.String("binary", "bin/caddy-impersonate", "the program to measure")
 	flag.IntVar(&b.seconds, "seconds", seconds(), "seconds of load for each case, on each side")
+	other := flag.String("other", "", "a Caddy with replace-response, to measure beside it")
 	flag.StringVar(&b.profile, "profile", os.Getenv("BENCH_PROFILE"), "directory to write CPU profiles to")
 	only := flag.String("only", os.Getenv("BENCH_ONLY"), "one case alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := b.run(ctx, *binary, *only); err != nil {
+	if err := b.run(ctx, *binary, *other, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -64,7 +66,7 @@ func seconds() int {
 	return 16
 }
 
-func (b *bench) run(ctx context.Context, binary, only string) (err error) {
+func (b *bench) run(ctx context.Context, binary, other, only string) (err error) {
 	// However slow the machine is, it comes to an end.
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(b.seconds)*time.Minute)
 	defer cancel()
@@ -94,6 +96,12 @@ func (b *bench) run(ctx context.Context, binary, only string) (err error) {
 		return fmt.Errorf("starting the bare proxy: %w", err)
 	}
 	defer b.bare.stop()
+	if other != "" {
+		if b.other, err = b.startOther(ctx, other); err != nil {
+			return fmt.Errorf("starting the proxy with replace-response: %w", err)
+		}
+		defer b.other.stop()
+	}
 	idp, err := b.startGateway(ctx, binary)
 	if err != nil {
 		return fmt.Errorf("starting the gateway: %w", err)
@@ -107,16 +115,23 @@ func (b *bench) run(ctx context.Context, binary, only string) (err error) {
 	rounds, length := split(b.seconds)
 	fmt.Printf("%s, %d CPUs, %s; %d connections by %s; %d rounds of %s on each side, by turns\n",
 		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), runtime.Version(), connections, b.load.name(), rounds, length)
-	var results []*result
+	var results, others []*result
 	for _, c := range cases {
 		if only != "" && c.name != only {
 			continue
 		}
-		r, err := b.measure(ctx, c, rounds, length)
+		r, err := b.measure(ctx, c, b.gateway, rounds, length)
 		if err != nil {
 			return fmt.Errorf("case %s: %w", c.name, err)
 		}
 		results = append(results, r)
+		if b.other == nil || !c.impersonating || c.dest != "document" {
+			continue
+		}
+		if r, err = b.measure(ctx, c, b.other, rounds, length); err != nil {
+			return fmt.Errorf("case %s, replace-response: %w", c.name, err)
+		}
+		others = append(others, r)
 	}
 	if err := b.gateway.stop(); err != nil {
 		return fmt.Errorf("stopping the gateway: %w", err)
@@ -126,7 +141,10 @@ func (b *bench) run(ctx context.Context, binary, only string) (err error) {
 	}
 	fmt.Println()
 	for _, r := range results {
-		fmt.Println(r.table())
+		fmt.Println(r.table(gatewayName))
+	}
+	for _, r := range others {
+		fmt.Println(r.table(otherName))
 	}
 	fmt.Println()
 	for _, r := range results {

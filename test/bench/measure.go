@@ -72,20 +72,24 @@ func (r *result) String() string {
 	return fmt.Sprintf("BENCH %s cpu_ratio=%.2f cpu_us=%.0f rps=%.0f p99_us=%.0f", r.name, r.ratio, r.got.cpu, r.got.rps, r.got.p99)
 }
 
-func (r *result) table() string {
-	verdict := "met"
-	if r.ratio > r.target+0.005 {
-		verdict = "missed"
+func (r *result) table(with string) string {
+	verdict := fmt.Sprintf("×%.2f met", r.target)
+	switch {
+	case with != gatewayName:
+		verdict = "injection alone"
+	case r.ratio > r.target+0.005:
+		verdict = fmt.Sprintf("×%.2f missed", r.target)
 	}
-	return fmt.Sprintf("| %-12s | bare %4.0f µs | with %4.0f µs | ×%.3f (%.3f–%.3f) | ×%.2f %s | p99 %5.0f → %5.0f µs | %6.0f → %6.0f/s |",
-		r.name, r.bare.cpu, r.got.cpu, r.ratio, r.low, r.high, r.target, verdict, r.bare.p99, r.got.p99, r.bare.rps, r.got.rps)
+	return fmt.Sprintf("| %-12s | bare %4.0f µs | %s %4.0f µs | ×%.3f (%.3f–%.3f) | %s | p99 %5.0f → %5.0f µs | %6.0f → %6.0f/s |",
+		r.name, r.bare.cpu, with, r.got.cpu, r.ratio, r.low, r.high, verdict, r.bare.p99, r.got.p99, r.bare.rps, r.got.rps)
 }
 
-func (b *bench) measure(ctx context.Context, c *testCase, rounds int, length time.Duration) (*result, error) {
-	if err := b.check(ctx, c); err != nil {
+// measure compares the bare proxy with another one.
+func (b *bench) measure(ctx context.Context, c *testCase, with *proxy, rounds int, length time.Duration) (*result, error) {
+	if err := b.check(ctx, c, with); err != nil {
 		return nil, err
 	}
-	for _, p := range []*proxy{b.bare, b.gateway} { // connections, pools, caches
+	for _, p := range []*proxy{b.bare, with} { // connections, pools, caches
 		if _, err := b.round(ctx, p, c, time.Second); err != nil {
 			return nil, err
 		}
@@ -93,7 +97,7 @@ func (b *bench) measure(ctx context.Context, c *testCase, rounds int, length tim
 	var bare, got []sample
 	var ratios []float64
 	for i := range rounds {
-		sides := []*proxy{b.bare, b.gateway}
+		sides := []*proxy{b.bare, with}
 		if i%2 == 1 { // what drifts favours neither
 			slices.Reverse(sides)
 		}
@@ -110,10 +114,10 @@ func (b *bench) measure(ctx context.Context, c *testCase, rounds int, length tim
 			}
 		}
 		bare, got, ratios = append(bare, pair[0]), append(got, pair[1]), append(ratios, pair[1].cpu/pair[0].cpu)
-		fmt.Printf("%-12s round %d/%d: bare %.1f µs, with the gateway %.1f µs, ×%.3f\n", c.name, i+1, rounds, pair[0].cpu, pair[1].cpu, ratios[i])
+		fmt.Printf("%-12s round %d/%d: bare %.1f µs, with %s %.1f µs, ×%.3f\n", c.name, i+1, rounds, pair[0].cpu, b.name(with), pair[1].cpu, ratios[i])
 	}
 	if b.profile != "" {
-		for name, p := range map[string]*proxy{"bare": b.bare, "gateway": b.gateway} {
+		for name, p := range map[string]*proxy{"bare": b.bare, b.name(with): with} {
 			if err := b.profileOf(ctx, p, c, name); err != nil {
 				return nil, err
 			}
@@ -123,6 +127,19 @@ func (b *bench) measure(ctx context.Context, c *testCase, rounds int, length tim
 		testCase: c, ratio: quantile(ratios, .5), low: quantile(ratios, .25), high: quantile(ratios, .75),
 		bare: medians(bare), got: medians(got),
 	}, nil
+}
+
+// Names of what is compared with the bare proxy.
+const (
+	gatewayName = "gateway"
+	otherName   = "replace-response"
+)
+
+func (b *bench) name(p *proxy) string {
+	if p == b.other {
+		return otherName
+	}
+	return gatewayName
 }
 
 // round loads one side and counts its CPU time until it has come to rest: what it still has to do for these requests
@@ -180,9 +197,9 @@ func rest(ctx context.Context, p *proxy, ships bool) (time.Duration, error) {
 }
 
 // check makes one request and looks at the answer: what is measured must be what it is called.
-func (b *bench) check(ctx context.Context, c *testCase) error {
+func (b *bench) check(ctx context.Context, c *testCase, with *proxy) error {
 	want := bodies()[c.path].bytes
-	for _, p := range []*proxy{b.bare, b.gateway} {
+	for _, p := range []*proxy{b.bare, with} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url(p, c), nil)
 		if err != nil {
 			return err
@@ -197,7 +214,7 @@ func (b *bench) check(ctx context.Context, c *testCase) error {
 		if err != nil {
 			return err
 		}
-		seen, wantSeen, banner := res.Header.Get("X-Seen"), "", false
+		seen, wantSeen, banner := res.Header.Get("X-Seen"), "", p == b.other
 		if p == b.gateway {
 			wantSeen = "bob"
 			if c.impersonating {

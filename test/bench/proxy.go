@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,6 +38,16 @@ const common = `	persist_config off
 func (b *bench) startBare(ctx context.Context, binary string) (*proxy, error) {
 	return b.start(ctx, binary, "bare", func(p *proxy) string {
 		return fmt.Sprintf("{\n%s\tadmin %s\n}\nhttp://%s {\n\tbind 127.0.0.1\n\treverse_proxy %s\n}\n", common, p.adminOption(), p.addr, b.app)
+	})
+}
+
+// startOther starts a Caddy that puts as much into each page as the banner is, by caddyserver/replace-response, and does
+// nothing else.
+func (b *bench) startOther(ctx context.Context, binary string) (*proxy, error) {
+	fragment := "<div class=/.impersonate/>" + strings.Repeat("x", 1500) + "</div>"
+	return b.start(ctx, binary, "other", func(p *proxy) string {
+		return fmt.Sprintf("{\n%s\tadmin %s\n\torder replace after encode\n}\nhttp://%s {\n\tbind 127.0.0.1\n\treplace `<body class=\"page\">` `<body class=\"page\">%s`\n\treverse_proxy %s\n}\n",
+			common, p.adminOption(), p.addr, fragment, b.app)
 	})
 }
 
