@@ -3,6 +3,7 @@ package matrix
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ var nodeRED = func() app {
 		who: func(ctx context.Context) (string, error) { return text(ctx, css("#usermenu-item-username")) },
 		// A tab is imported and deployed.
 		write: func(ctx context.Context, text string) error {
-			flow, err := json.Marshal([]map[string]string{{"id": strconv.FormatInt(int64(len(text))<<40, 16), "type": "tab", "label": text}})
+			flow, err := json.Marshal([]map[string]string{{"id": hex.EncodeToString([]byte(text)), "type": "tab", "label": text}})
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ var radicale = app{
 	},
 	// What the page's own script takes for the account, whatever name was typed.
 	who: func(ctx context.Context) (string, error) {
-		href, err := eval[string](ctx, `new Promise((ok, no) => get_principal(undefined, undefined, (c, err) => err ? no(err) : ok(c.href)))`)
+		href, err := eval[string](ctx, `new Promise((ok, no) => get_principal(undefined, undefined, (c, err) => err ? no(new Error(err)) : ok(c.href)))`)
 		return strings.Trim(href, "/"), err
 	},
 	write: func(ctx context.Context, text string) error {

@@ -185,11 +185,9 @@ func (s *story) expire() {
 func (s *story) seenAs(username string) bool {
 	s.t.Helper()
 	seen := false
+	s.do("opening the app", visit(s.tab, s.app.open))
 	s.do("being "+username, poll(s.tab, "the app names "+username, func() error {
-		got, err := "", visit(s.tab, s.app.open)
-		if err == nil {
-			got, err = s.app.who(s.tab)
-		}
+		got, err := s.app.who(s.tab)
 		seen = err == nil && got == s.app.named(username)
 		if live, liveErr := s.live(); seen || liveErr == nil && !live {
 			return nil

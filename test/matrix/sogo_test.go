@@ -2,7 +2,6 @@ package matrix
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,18 +31,31 @@ var sogo = func() app {
 				"-WOPort", direct, "-WOWorkersCount", "1", "-WONoDetach", "YES", "-WOPidFile", filepath.Join(dir, "pid"), "-WOLogFile", "-",
 				"-SOGoProfileURL", database+"/sogo_user_profile", "-OCSFolderInfoURL", database+"/sogo_folder_info",
 				"-OCSSessionsFolderURL", database+"/sogo_sessions_folder", "-OCSEMailAlarmsFolderURL", database+"/sogo_alarms_folder",
-				"-SOGoTrustProxyAuthentication", "YES", "-SOGoMemcachedHost", cache, "-SOGoMailSpoolPath", dir,
+				"-SOGoTrustProxyAuthentication", "YES", "-SOGoMemcachedHost", cache, "-SOGoMailSpoolPath", dir, "-SOGoIMAPServer", "imap://127.0.0.1:1",
 				"-SOGoLoginModule", "Contacts", "-SOGoLanguage", "English", "-SOGoTimeZone", "UTC",
 				"-SOGoUserSources", `({type=sql; id=people; viewURL="`+database+`/people"; canAuthenticate=YES; isAddressBook=NO; userPasswordAlgorithm=none;})`)
 			cmd.Env = environ("HOME=" + dir)
 			cmd.Dir = dir
 			cmd.SysProcAttr = as
-			run(t, "SOGo", cmd, syscall.SIGTERM, func() bool { return answers("http://" + direct + "/SOGo/") })
+			run(t, "SOGo", cmd, syscall.SIGKILL, func() bool { return answers("http://" + direct + "/SOGo/") })
 			return direct
 		},
-		who: func(ctx context.Context) (string, error) { return text(ctx, css(".sg-user-name, sg-avatar-image")) },
+		who: func(ctx context.Context) (string, error) { return text(ctx, css("md-sidenav p.sg-md-title")) },
+		// An address book, "Personal Address Book", is open: a contact is added.
 		write: func(ctx context.Context, text string) error {
-			return errors.New("to be seen")
+			if err := press(ctx, css(`md-fab-trigger button[aria-label="New Contact"]`)); err != nil {
+				return err
+			}
+			if err := press(ctx, css(`md-fab-actions button[ng-click="addressbook.newComponent('card')"]`)); err != nil {
+				return err
+			}
+			if err := fill(ctx, css(`input[ng-model="editor.card.c_cn"]`), text); err != nil {
+				return err
+			}
+			if err := press(ctx, css(`button[ng-click^="editor.save"]`)); err != nil {
+				return err
+			}
+			return wait(ctx, titled("md-list md-list-item .sg-md-subhead", text))
 		},
 		// Each has address books of his own: by's are asked for.
 		wrote: func(ctx context.Context, what, by string) error {
@@ -51,7 +63,7 @@ var sogo = func() app {
 				if name != by {
 					continue
 				}
-				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+direct+"/SOGo/dav/"+username+"/Contacts/personal/", http.NoBody)
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+direct+"/SOGo/so/"+username+"/Contacts/personal/view", http.NoBody)
 				if err != nil {
 					return err
 				}

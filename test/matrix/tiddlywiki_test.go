@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-
-	"github.com/chromedp/chromedp/kb"
 )
 
 // tiddlyWiki is a wiki that is one page and one script, sent in chunks and compressed however the gateway asks. It has
@@ -43,13 +41,13 @@ var tiddlyWiki = app{
 		if err := wait(ctx, title+" === document.activeElement"); err != nil {
 			return err
 		}
-		if err := keys(ctx, kb.Control+"a"); err != nil {
+		if _, err := eval[bool](ctx, title+".select(), true"); err != nil {
 			return err
 		}
-		if err := fill(ctx, title, text); err != nil {
+		if err := keys(ctx, text); err != nil {
 			return err
 		}
-		if err := press(ctx, css(`.tc-tiddler-edit-frame button[aria-label="ok"]`)); err != nil {
+		if err := press(ctx, css(`.tc-tiddler-edit-frame button[class*="Buttons%2Fsave"]`)); err != nil {
 			return err
 		}
 		// It asks before one leaves a page with changes that are not saved.
