@@ -161,7 +161,7 @@ func (a *App) openSites(rules impersonation.Rules) error {
 		Store: a.node.Store, Sessions: a.node.Sessions, Impersonations: a.node.Impersonations, Rules: rules,
 		Login: a.login, Signer: a.node.Signer, Recorder: a.trail.recorder, Clock: a.clock, Log: a.log,
 		RecordAll: a.Audit.Requests == "all",
-		Scheme:    schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks,
+		Scheme:    schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, Banners: a.node.Banners,
 	})
 	if err != nil {
 		return err

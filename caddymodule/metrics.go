@@ -43,6 +43,8 @@ var (
 	descUnwritten = describe("impersonations_unwritten", "Ended impersonations whose end is not yet in both state and journal. Above 0 for long: look at why.")
 	descRetries   = describe("impersonation_write_retries_total", "Failed tries to write an end down.")
 
+	descBanner = describe("banner_total", "Documents seen while impersonating, by what became of them and why they could not be marked.", "outcome", "reason")
+
 	descUsers       = describe("directory_users", "Accounts known.")
 	descSourceUsers = describe("directory_source_users", "Accounts in force from a source.", "source")
 	descSourceUp    = describe("directory_source_up", "Whether the source's last answer was good.", "source")
@@ -74,6 +76,7 @@ var (
 
 	allDescs = []*prometheus.Desc{
 		descSessions, descLogin, descLive, descStarted, descRefused, descExtended, descNoBanner, descEnded, descUnwritten, descRetries,
+		descBanner,
 		descUsers, descSourceUsers, descSourceUp, descSourceGood,
 		descHealthy, descJournal, descRecords, descWritten, descJournalFail, descJournalRef, descSync,
 		descIntents, descIntentsRef, descEvents, descRows, descOpen, descLate,
@@ -99,6 +102,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	m.gauge(descSessions, float64(c.app.node.Sessions.Cached()))
 	m.gauge(descLogin, up(c.app.login.Ready()))
 	m.impersonations(c.app)
+	for o, n := range c.app.node.Banners.Stats() {
+		m.count(descBanner, n, o.Banner, o.Reason)
+	}
 	m.directory(c.app.directory)
 	m.gauge(descHealthy, up(c.app.trail.recorder.Healthy()))
 	m.audit(c.app.trail.recorder.Stats(), c.app.clock.Now())

@@ -34,6 +34,7 @@ const (
 	BannerNone     = ""         // not a document
 	BannerMarked   = "marked"   // the page carries the banner
 	BannerUnmarked = "unmarked" // let through without, because the operator allows it
+	BannerNotHTML  = "not_html" // a document, but none that could hold one: an image, data, a PDF
 	BannerWithheld = "withheld"
 )
 
@@ -54,9 +55,10 @@ const (
 	EventUserReactivated       = "user_reactivated"
 	EventNoticeSent            = "notice_sent"
 	EventNoticeFailed          = "notice_failed"
-	EventConfigLoaded          = "config_loaded"     // a (re)loaded configuration is in force; detail: its hash
-	EventJournalRecovered      = "journal_recovered" // detail: torn bytes cut off, intents closed as interrupted
-	EventDirectoryBroken       = "directory_broken"  // a source can't be read; its last good facts stay in force
+	EventConfigLoaded          = "config_loaded"       // a (re)loaded configuration is in force; detail: its hash
+	EventJournalRecovered      = "journal_recovered"   // detail: torn bytes cut off, intents closed as interrupted
+	EventSigningKeyChanged     = "signing_key_changed" // the log is signed by another key from here on; detail: which
+	EventDirectoryBroken       = "directory_broken"    // a source can't be read; its last good facts stay in force
 )
 
 // Request is a row of table requests.
@@ -116,7 +118,7 @@ type Event struct {
 	LeafHash   [32]byte
 }
 
-// Checkpoint is a row of table checkpoints: a signed tree head (empty until the log is signed).
+// Checkpoint is a row of table checkpoints: a signed tree head. Every row up to Size comes before it.
 type Checkpoint struct {
 	Time     time.Time
 	LogID    string

@@ -25,7 +25,7 @@ type mediaType struct {
 	// odd: it is not written as the standard has it, or there are several. Browsers agree on what it says only if it is
 	// written anew.
 	odd bool
-	// page: one of several is a page's, though browsers go by another. Not all of them might.
+	// page: this, or one of several, is a page's, though browsers go by another. Not all of them might.
 	page bool
 }
 
@@ -35,9 +35,9 @@ func parseType(values []string) mediaType {
 	if len(values) == 1 {
 		switch values[0] { // by far the most frequent
 		case "text/html; charset=utf-8", "text/html;charset=utf-8", "text/html; charset=UTF-8", "text/html;charset=UTF-8":
-			return mediaType{kind: kindHTML, name: "text/html", charset: "utf-8"}
+			return mediaType{kind: kindHTML, name: "text/html", charset: "utf-8", page: true}
 		case "text/html":
-			return mediaType{kind: kindHTML, name: "text/html"}
+			return mediaType{kind: kindHTML, name: "text/html", page: true}
 		}
 	}
 	var m mediaType
@@ -160,6 +160,12 @@ func (m mediaType) write() string {
 		return m.name
 	}
 	return m.name + "; charset=" + m.charset
+}
+
+// MayBePage tells whether browsers would, or might, show a response of these headers as a page if it were opened.
+func MayBePage(h http.Header) bool {
+	m := parseType(h["Content-Type"])
+	return m.page && m.name != "image/svg+xml" || m.kind == kindMultipart
 }
 
 // noSniff tells whether browsers are told not to guess a type.

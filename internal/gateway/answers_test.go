@@ -117,6 +117,11 @@ func TestAnswerHeaders(t *testing.T) {
 		id = r.Header.Get("X-Request-Id")
 		rw.Header().Set("Cache-Control", "public, max-age=60")
 		rw.Header().Set("Expires", "Thu, 01 Dec 2094 16:00:00 GMT")
+		if r.URL.Path == "/logo" {
+			rw.Header().Set("Content-Type", "image/png")
+			_, err := rw.Write([]byte("\x89PNG"))
+			return err
+		}
 		return page(rw, r)
 	})
 	if got := b.get("/").Header.Get("Cache-Control"); got != "public, max-age=60" {

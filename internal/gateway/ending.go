@@ -51,6 +51,7 @@ func (w *markingWriter) end(panicked any, err error) error {
 	rec := w.record
 	defer func() {
 		w.leave()
+		w.site.Banners.count(BannerOutcome{rec.result.Banner, w.why})
 		rec.result.ResponseBytes = w.bytes.Load()
 	}()
 	w.mu.Lock()
@@ -137,8 +138,9 @@ func (w *markingWriter) close() error {
 		switch verdict, why := w.banner.Result(); verdict {
 		case banner.Mark:
 		case banner.Pass: // it was no page after all: the browser saves or shows it as something else
-			w.record.result.Banner = audit.BannerNone
+			w.notHTML(why)
 		case banner.Unmarkable:
+			w.why = why
 			w.site.Log.Info("a page can't carry the banner", "why", why, "path", w.request.URL.Path, "allowed", w.site.banner.AllowUnmarked)
 			if w.record.result.Banner = audit.BannerUnmarked; !w.site.banner.AllowUnmarked {
 				w.record.result.Banner = audit.BannerWithheld
@@ -152,6 +154,8 @@ func (w *markingWriter) close() error {
 // abort lets go of a page that breaks off.
 func (w *markingWriter) abort() {
 	if w.banner != nil {
-		w.banner.Abort()
+		if w.banner.Abort(); !w.banner.Marked() {
+			w.record.result.Banner = audit.BannerNone
+		}
 	}
 }

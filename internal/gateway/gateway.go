@@ -22,7 +22,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
-// Options are a configuration's parts; all but Ready are required.
+// Options are a configuration's parts; all but Banners and Ready are required.
 type Options struct {
 	Store          state.Store
 	Sessions       *session.Manager
@@ -43,6 +43,8 @@ type Options struct {
 	ClientIP func(*http.Request) netip.Addr
 	// StatusOf is the status an error returned by the next handler will be answered with.
 	StatusOf func(error) int
+	// Banners counts what became of documents; nil: nobody asks.
+	Banners *BannerCounts
 	// Ready adds checks to /readyz.
 	Ready func(context.Context) []Check
 }

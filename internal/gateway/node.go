@@ -24,6 +24,7 @@ type Node struct {
 	Sessions       *session.Manager
 	Impersonations *impersonation.Manager
 	Signer         *identity.Signer
+	Banners        *BannerCounts
 	// LoginKey is what the login seals its own cookies with.
 	LoginKey []byte
 
@@ -60,7 +61,7 @@ func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Store: o.Store, Signer: signer, LoginKey: key, log: o.Log}
+	n := &Node{Store: o.Store, Signer: signer, LoginKey: key, log: o.Log, Banners: new(BannerCounts)}
 	n.Sessions = session.NewManager(session.Options{Store: o.Store, Clock: o.Clock, Log: o.Log})
 	leave := LeaveNotice(n.Sessions, o.Log)
 	n.Impersonations = impersonation.NewManager(impersonation.Options{

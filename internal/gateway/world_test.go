@@ -231,6 +231,7 @@ func (w *world) configure() {
 	g, err := gateway.New(gateway.Options{
 		Store: w.store, Sessions: w.node.Sessions, Impersonations: w.node.Impersonations, Rules: rules, Login: l, Signer: w.node.Signer,
 		Recorder: w.recorder, Clock: w.clock, Log: w.logger(), RecordAll: w.all, Scheme: scheme, ClientIP: ip, StatusOf: statusOf,
+		Banners: w.node.Banners,
 	})
 	w.must(err)
 	site, err := g.Site(w.options)

@@ -37,7 +37,8 @@ type markingWriter struct {
 	// replaced: the answer is the gateway's own; what the app still sends is thrown away.
 	replaced bool
 	banner   *banner.Writer
-	failed   error // of writing to the browser
+	why      string // why the page can't carry it
+	failed   error  // of writing to the browser
 	bytes    atomic.Int64
 	// announced: the answer has a length, of which so much was touched for.
 	announced bool
@@ -79,6 +80,7 @@ func (w *markingWriter) WriteHeader(status int) {
 		case banner.Unmarkable:
 			w.unmarkable(why)
 		case banner.Pass:
+			w.notHTML(why)
 		}
 		if w.replaced {
 			return
@@ -137,7 +139,8 @@ func (w *markingWriter) sorry() {
 func (w *markingWriter) mark(status int) bool {
 	info, err := w.site.bannerInfo(w.request, w.view, w.live, w.now)
 	if err != nil {
-		w.unmarkable(err.Error())
+		w.site.Log.Error("the banner's text can't be made for these two", "error", err, "impersonation", w.live.ID)
+		w.unmarkable("text")
 		return false
 	}
 	w.banner = banner.NewWriter(bannerSink{w}, status, info, banner.Options{AllowUnmarked: w.site.banner.AllowUnmarked, FramePath: framePath})
@@ -160,6 +163,7 @@ func (w *markingWriter) marked(n int, err error) (int, error) {
 
 // unmarkable: no banner, no page; unless the operator chose otherwise.
 func (w *markingWriter) unmarkable(why string) {
+	w.why = why
 	w.site.Log.Info("a page can't carry the banner", "why", why, "path", w.request.URL.Path, "allowed", w.site.banner.AllowUnmarked)
 	if w.site.banner.AllowUnmarked {
 		w.record.result.Banner = audit.BannerUnmarked
@@ -172,11 +176,21 @@ func (w *markingWriter) unmarkable(why string) {
 	w.replace(&p)
 }
 
+// notHTML notes that a document passed which is none that could be marked.
+func (w *markingWriter) notHTML(why string) {
+	if w.record.result.Banner = audit.BannerNone; why == banner.ReasonNotHTML {
+		w.record.result.Banner = audit.BannerNotHTML
+	}
+}
+
 // keepFromCaches keeps the target's pages and data out of the browser's cache; what is plainly shared stays cacheable.
+// A page that is asked for as an image is not: the cache would answer with it when it is opened, unmarked.
 func (w *markingWriter) keepFromCaches(h http.Header) {
 	switch w.request.Header.Get("Sec-Fetch-Dest") {
 	case "script", "style", "image", "font", "audio", "video", "track", "manifest":
-		return
+		if !banner.MayBePage(h) {
+			return
+		}
 	}
 	h["Cache-Control"] = []string{"no-store"}
 	delete(h, "Expires")
