@@ -51,7 +51,9 @@ type world struct {
 	app      *httptest.Server
 	journal  string
 	policy   string // lines in the policy
-	extra    string // further global options
+	extra    string // further options of the app
+	global   string // further global options
+	proxy    string // options of reverse_proxy
 	manual   bool   // the clock stands still
 }
 
@@ -72,7 +74,7 @@ func newWorld(t *testing.T) *world {
 	l.Close()
 	w.provider = idptest.StartOP(t, idptest.Config{
 		Clients: []idptest.Client{{ID: "gateway", Secret: "reload-test-secret", RedirectURIs: []string{w.url("/.impersonate/callback")}}},
-		Users:   map[string]idptest.User{"alice": {Claims: map[string]any{"name": "Alice Ng"}}, "sam": {}},
+		Users:   map[string]idptest.User{"alice": {Claims: map[string]any{"name": "Alice Ng"}}, "sam": {}, "owner": {}},
 	})
 	w.app = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -111,6 +113,7 @@ func (w *world) caddyfile() string {
 	auto_https off
 	persist_config off
 	skip_install_trust
+	` + w.global + `
 	impersonate {
 		state sqlite ` + w.dir + `/state.db
 		oidc {
@@ -136,7 +139,9 @@ func (w *world) caddyfile() string {
 }
 http://` + w.addr + ` {
 	impersonate
-	reverse_proxy ` + strings.TrimPrefix(w.app.URL, "http://") + `
+	reverse_proxy ` + strings.TrimPrefix(w.app.URL, "http://") + ` {
+		` + w.proxy + `
+	}
 }
 `
 }
