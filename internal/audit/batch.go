@@ -49,6 +49,14 @@ func (b *builder) add(rec journal.Record) error {
 		if b.place(row.Seq, len(rec.Payload)) {
 			b.batch.Events = append(b.batch.Events, row)
 		}
+	case recordCheckpoint:
+		// Those that the sink has already it knows by themselves.
+		c, _, err := ParseCheckpoint(string(rec.Payload))
+		if err != nil {
+			return err
+		}
+		b.batch.Checkpoints = append(b.batch.Checkpoints, c)
+		b.bytes += len(rec.Payload)
 	case recordIntent, recordState:
 	default:
 		return fmt.Errorf("record type %d is unknown", rec.Type)
@@ -105,4 +113,12 @@ func before(a, b journal.Position) bool {
 	return a.Segment < b.Segment || a.Segment == b.Segment && a.Offset < b.Offset
 }
 
-func token(b *Batch) string { return fmt.Sprintf("%s-%d-%d", b.LogID, b.From, b.To) }
+// empty tells that there is nothing to send.
+func (b *builder) empty() bool { return b.rows == 0 && len(b.batch.Checkpoints) == 0 }
+
+func token(b *Batch) string {
+	if b.From > b.To && len(b.Checkpoints) > 0 {
+		return fmt.Sprintf("%s-checkpoint-%d", b.LogID, b.Checkpoints[0].Size)
+	}
+	return fmt.Sprintf("%s-%d-%d", b.LogID, b.From, b.To)
+}

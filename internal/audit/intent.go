@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -77,16 +78,21 @@ func (in *Intent) Done(o Outcome) {
 // finish appends the row of an intent that has its outcome.
 func (r *Recorder) finish(in *Intent) error {
 	in.row.Seq = r.nextSeq
-	r.buf = in.row.AppendCanonical(appendID(r.buf[:0], in.id))
+	r.buf = appendID(r.buf[:0], in.id)
+	id := len(r.buf)
+	r.buf = in.row.AppendCanonical(r.buf)
 	if _, err := r.journal.Append(recordRequest, r.buf, false); err != nil {
 		in.row.Seq = 0
 		return err
 	}
-	r.advance()
+	// The journal has its copy: the last byte of the id makes room for what goes before a leaf.
+	r.buf[id-1] = leafPrefix
+	r.placed(sha256.Sum256(r.buf[id-1:]))
 	r.counts.finished(in.row)
 	delete(r.open, in.id)
 	in.row = nil
 	r.stats.Rows++
+	r.sealSoon(false)
 	return nil
 }
 

@@ -31,6 +31,7 @@ func recordUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
+	r.UseSigner(func() (*audit.Signer, error) { return audit.OwnSigner(dir) })
 	failed := make(chan error, 1)
 	for worker := range 8 {
 		go func() {
@@ -99,8 +100,17 @@ func TestKilled(t *testing.T) {
 	r := open(t, audit.Options{Dir: dir, SegmentBytes: 256 << 10})
 	sink := newMemory("memory")
 	useSinks(t, r, audit.ShipOptions{}, sink)
+	signer, err := audit.OwnSigner(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signWith(r, signer)
 	closeRecorder(t, r)
-	sink.list(t) // no gap; and no Seq twice, or the sink had refused it
+	list := sink.list(t) // no gap; and no Seq twice, or the sink had refused it
+	// Each checkpoint has the root of all rows before it, over four deaths; the last covers all.
+	if sizes := sealed(t, sink, nil, signer); len(sizes) < len(list)/2000 || sizes[len(sizes)-1] != uint64(len(list)) {
+		t.Errorf("%d rows are sealed at %v", len(list), sizes)
+	}
 	rows := map[string]string{}
 	recoveries := 0
 	last := uint64(0)

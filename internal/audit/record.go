@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/transparency-dev/merkle/rfc6962"
 )
 
 // The canonical encoding of a row, version 1; docs/audit-format.md is its specification:
@@ -24,10 +26,13 @@ const (
 	eventEncoding   = TableEvents + "/1"
 )
 
+// leafPrefix goes before what is hashed as a leaf.
+const leafPrefix = rfc6962.RFC6962LeafHashPrefix
+
 // LeafHash is the Merkle leaf hash of a row's canonical encoding (RFC 6962, section 2.1).
 func LeafHash(encoding []byte) [32]byte {
 	h := sha256.New()
-	h.Write([]byte{0})
+	h.Write([]byte{leafPrefix})
 	h.Write(encoding)
 	var sum [32]byte
 	h.Sum(sum[:0])

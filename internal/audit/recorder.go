@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -21,10 +22,11 @@ var ErrUnconfirmed = errors.New("recorded, but not on disk yet")
 
 // Types of the journal's records.
 const (
-	recordIntent  = 1 // uvarint(id of the intent) canonical encoding of a request without an outcome
-	recordRequest = 2 // uvarint(id of its intent) canonical encoding
-	recordEvent   = 3 // canonical encoding
-	recordState   = 4 // JSON, see state
+	recordIntent     = 1 // uvarint(id of the intent) canonical encoding of a request without an outcome
+	recordRequest    = 2 // uvarint(id of its intent) canonical encoding
+	recordEvent      = 3 // canonical encoding
+	recordState      = 4 // JSON, see state
+	recordCheckpoint = 5 // signed note
 )
 
 // Options say where a Recorder keeps its journal and what it works with. Dir alone is enough.
@@ -59,6 +61,8 @@ type Recorder struct {
 	late    []*Intent // have an outcome that the journal has not taken
 	notice  *Event    // of the recovery, that the journal has not taken
 	counts  counters
+	seal    sealer
+	closed  bool
 	buf     []byte
 	stats   Stats
 
@@ -169,21 +173,19 @@ func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 	}
 	e.clean(r.clock.Now)
 	e.Seq = r.nextSeq
-	r.buf = e.AppendCanonical(r.buf[:0])
-	ticket, err := r.journal.Append(recordEvent, r.buf, true)
+	r.buf = e.AppendCanonical(append(r.buf[:0], leafPrefix))
+	ticket, err := r.journal.Append(recordEvent, r.buf[1:], true)
 	if err != nil {
 		return ticket, err
 	}
-	r.advance()
+	r.placed(sha256.Sum256(r.buf))
 	r.counts.event(e)
+	if e.Type == EventSigningKeyChanged {
+		r.seal.key = keyOf(e)
+	}
 	r.stats.Events++
+	r.sealSoon(e.Type == EventImpersonationEnded)
 	return ticket, nil
-}
-
-// advance takes the place of the row just appended.
-func (r *Recorder) advance() {
-	r.lastSeq.Store(r.nextSeq)
-	r.nextSeq++
 }
 
 // Counts tells of an impersonation; zero for one that is not known (any more).
@@ -197,6 +199,14 @@ func (r *Recorder) Counts(impersonationID string) Counts {
 // the sinks. What they have not taken waits in the journal for the next start.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.flushLate()
+	r.mu.Lock()
+	r.closed = true
+	r.makeCheckpoint()
+	if r.seal.timer != nil {
+		r.seal.timer.Stop()
+		r.seal.timer = nil
+	}
+	r.mu.Unlock()
 	// An error here is told again by the journal's Close.
 	_ = r.journal.Sync(ctx)
 	r.sinks.close(ctx)
@@ -221,6 +231,7 @@ type Stats struct {
 	RefusedIntents uint64
 	Events         uint64
 	Rows           uint64 // requests finished
+	Checkpoints    uint64
 	Open           int    // intents without an outcome
 	Late           int    // outcomes that wait for the disk
 	LastSeq        uint64 // of the last row of the log

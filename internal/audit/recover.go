@@ -24,6 +24,11 @@ type state struct {
 	NextID   uint64             `json:"next_id"`
 	Counts   map[string]*Counts `json:"counts,omitempty"`
 	EndedNow []string           `json:"ended,omitempty"` // of these counts, in the order they ended
+	// Tree is the tree of the rows before NextSeq; Signed how many of them have a checkpoint, Key what that is by.
+	Tree   [][]byte `json:"tree,omitempty"`
+	Gaps   []Gap    `json:"gaps,omitempty"`
+	Signed uint64   `json:"signed,omitempty"`
+	Key    string   `json:"key,omitempty"`
 }
 
 // stateChunk is how many impersonations' counts go in one record, to stay under journal.MaxPayload.
@@ -32,6 +37,7 @@ const stateChunk = 1000
 // carry emits the state; the journal holds mu.
 func (r *Recorder) carry(emit func(typ byte, payload []byte)) {
 	s := state{LogID: r.logID, NextSeq: r.nextSeq, NextID: r.nextID, Counts: map[string]*Counts{}}
+	s.Tree, s.Gaps, s.Signed, s.Key = r.seal.tree.Hashes(), r.seal.tree.Gaps(), r.seal.signed, r.seal.key
 	flush := func() {
 		emit(recordState, encodeJSON(s))
 		s.Counts, s.EndedNow = map[string]*Counts{}, nil
@@ -79,7 +85,7 @@ func (r *Recorder) replay(rec journal.Record) error {
 			r.open[id] = &Intent{r: r, id: id, row: row, ended: true}
 			return nil
 		}
-		r.nextSeq = max(r.nextSeq, row.Seq+1)
+		r.replayRow(row.Seq, row.LeafHash)
 		r.counts.finished(row)
 		delete(r.open, id)
 	case recordEvent:
@@ -88,15 +94,27 @@ func (r *Recorder) replay(rec journal.Record) error {
 			return err
 		}
 		r.logID = e.LogID
-		r.nextSeq = max(r.nextSeq, e.Seq+1)
+		r.replayRow(e.Seq, e.LeafHash)
 		r.counts.event(e)
+		if e.Type == EventSigningKeyChanged {
+			r.seal.key = keyOf(e)
+		}
+	case recordCheckpoint:
+		c, _, err := ParseCheckpoint(string(rec.Payload))
+		if err != nil {
+			return err
+		}
+		r.seal.signed = max(r.seal.signed, c.Size)
 	case recordState:
 		var s state
 		if err := json.Unmarshal(rec.Payload, &s); err != nil {
 			return fmt.Errorf("decoding state: %w", err)
 		}
 		r.logID = s.LogID
-		r.nextSeq, r.nextID = max(r.nextSeq, s.NextSeq), max(r.nextID, s.NextID)
+		r.nextID = max(r.nextID, s.NextID)
+		if err := r.replayTree(&s); err != nil {
+			return fmt.Errorf("decoding state: %w", err)
+		}
 		for id, c := range s.Counts {
 			have := r.counts.get(id)
 			have.Requests = max(have.Requests, c.Requests)
@@ -112,6 +130,48 @@ func (r *Recorder) replay(rec journal.Record) error {
 		return fmt.Errorf("record type %d is unknown: the journal was written by a newer version", rec.Type)
 	}
 	return nil
+}
+
+// replayRow takes the leaf of a row. Places before it that have none were lost: so the index of a leaf is its row's
+// Seq less 1, whatever happened.
+func (r *Recorder) replayRow(seq uint64, leaf [32]byte) {
+	if seq < r.nextSeq {
+		return // carried, or told again
+	}
+	r.seal.tree.Skip(seq - 1)
+	r.seal.tree.Append(leaf)
+	r.nextSeq = seq + 1
+}
+
+func (r *Recorder) replayTree(s *state) error {
+	r.seal.signed = max(r.seal.signed, s.Signed)
+	if s.Key != "" {
+		r.seal.key = s.Key
+	}
+	if s.NextSeq <= r.nextSeq {
+		return nil
+	}
+	if len(s.Tree) == 0 {
+		// Written before there was a tree.
+		r.seal.tree.Skip(s.NextSeq - 1)
+	} else {
+		t, err := NewTree(s.NextSeq-1, s.Tree, s.Gaps)
+		if err != nil {
+			return err
+		}
+		r.seal.tree = *t
+	}
+	r.nextSeq = s.NextSeq
+	return nil
+}
+
+// keyOf is the verifier key that a signing_key_changed event tells of.
+func keyOf(e *Event) string {
+	var detail struct{ Key string }
+	if json.Unmarshal([]byte(e.Detail), &detail) != nil {
+		return ""
+	}
+	return detail.Key
 }
 
 // recover opens the journal and brings the log to order.
@@ -140,6 +200,7 @@ func (r *Recorder) recover(o Options) error {
 	behind := shipped >= r.nextSeq
 	if behind {
 		// Rows that a sink has were lost here. Their places must not be given to others.
+		r.seal.tree.Skip(shipped)
 		r.nextSeq = shipped + 1
 	}
 	r.lastSeq.Store(r.nextSeq - 1)

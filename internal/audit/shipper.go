@@ -157,7 +157,7 @@ func (s *shipper) collect(ctx context.Context) (*builder, error) {
 		s.closeReader()
 		return nil, err
 	}
-	if b.rows == 0 {
+	if b.empty() {
 		return nil, ctx.Err()
 	}
 	b.batch.Token = token(b.batch)
@@ -170,7 +170,7 @@ func (s *shipper) collect(ctx context.Context) (*builder, error) {
 	return b, nil
 }
 
-// gather fills a batch: until it is full, or BatchTime after its first row.
+// gather fills a batch: until it is full, or BatchTime after its first row or checkpoint.
 func (s *shipper) gather(ctx context.Context, b *builder) error {
 	var timer clock.Timer
 	due := make(chan struct{})
@@ -188,7 +188,7 @@ func (s *shipper) gather(ctx context.Context, b *builder) error {
 		if b.rows >= s.o.BatchRows || b.bytes >= maxBatchBytes || s.draining() {
 			return nil
 		}
-		if b.rows == 0 {
+		if b.empty() {
 			if err := s.skip(b.to); err != nil {
 				return err
 			}

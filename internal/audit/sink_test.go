@@ -26,6 +26,7 @@ type memory struct {
 	rows    map[uint64]string // Seq → what the row was
 	order   []uint64
 	batches []*audit.Batch // as they were written first
+	sealed  []*audit.Checkpoint
 	tries   int
 	closed  bool
 	// before and after are called around a write; an error of after is that of a write that succeeded.
@@ -105,6 +106,15 @@ func (m *memory) take(b *audit.Batch) error {
 		m.rows[seq] = row
 		m.order = append(m.order, seq)
 	}
+	for _, c := range b.Checkpoints {
+		if n := len(m.sealed); n > 0 && c.Size <= m.sealed[n-1].Size {
+			return fmt.Errorf("a checkpoint of size %d after one of size %d", c.Size, m.sealed[n-1].Size)
+		}
+		if c.Size > b.To {
+			return fmt.Errorf("a checkpoint of size %d came before its rows, which end at %d", c.Size, b.To)
+		}
+		m.sealed = append(m.sealed, c)
+	}
 	return nil
 }
 
@@ -117,6 +127,9 @@ func describe(b *audit.Batch) string {
 	}
 	for _, row := range b.Events {
 		h.Write(row.AppendCanonical(row.LeafHash[:]))
+	}
+	for _, c := range b.Checkpoints {
+		fmt.Fprintln(h, c.Values())
 	}
 	return string(h.Sum(nil))
 }

@@ -51,7 +51,8 @@ func (s *Sink) certainlyNew(b *audit.Batch) bool {
 		return false
 	}
 	for _, c := range b.Checkpoints {
-		if c.Size <= at.checkpoints {
+		// Up to at.rows also one that an earlier process wrote may come again.
+		if c.Size <= at.checkpoints || c.Size <= at.rows {
 			return false
 		}
 	}

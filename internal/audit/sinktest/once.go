@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
@@ -110,6 +111,31 @@ func kindsOfBatches(s *suite) {
 	s.want("SELECT count(*) FROM requests", "3")
 	s.want("SELECT count(*) FROM events", "2")
 	s.want("SELECT count(*) FROM checkpoints", "3")
+}
+
+// checkpoints: they come alone, after the rows they cover; again, from the same process and the next; and, where the
+// gateway lost count of what it sent, all that its journal holds together.
+func checkpoints(s *suite) {
+	checkpoint := func(size uint64) *audit.Checkpoint {
+		return &audit.Checkpoint{Time: now().Add(time.Duration(size) * time.Second), LogID: logID, Size: size, Note: fmt.Sprint("note ", size)}
+	}
+	first := s.open()
+	s.write(first, batch(requests(1, 3)...))
+	s.write(first, batch(checkpoint(3)))
+	s.write(first, batch(checkpoint(3)))
+	s.write(first, batch(request(4, nil), checkpoint(4), request(5, nil)))
+	s.write(first, batch(checkpoint(5)))
+	s.want("SELECT count(*) FROM checkpoints", "3")
+	next := s.open()
+	s.write(next, batch(checkpoint(5)))
+	s.write(next, batch(checkpoint(3), checkpoint(4), checkpoint(5), request(6, nil), checkpoint(6)))
+	lost := s.open()
+	for i, c := range [][]*audit.Checkpoint{{checkpoint(3)}, {checkpoint(4), checkpoint(5)}, {checkpoint(6)}} {
+		s.write(lost, &audit.Batch{LogID: logID, From: 7, To: 6, Token: fmt.Sprint("again-", i), Checkpoints: c})
+	}
+	s.want("SELECT count(*) FROM requests", "6")
+	s.want("SELECT count(*) FROM checkpoints", "4")
+	s.want("SELECT count(DISTINCT note) FROM checkpoints", "4")
 }
 
 // twoLogs: two gateways write to one sink; their positions do not collide.

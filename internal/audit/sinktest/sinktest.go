@@ -43,6 +43,7 @@ func Run(t *testing.T, new func(t *testing.T) *Harness) {
 		{"Cancelled", cancelled},
 		{"Order", order},
 		{"KindsOfBatches", kindsOfBatches},
+		{"Checkpoints", checkpoints},
 		{"TwoLogs", twoLogs},
 		{"Large", large},
 		{"ViewActions", viewActions},

@@ -1,0 +1,141 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+)
+
+// A checkpoint is made when so many rows have none yet, or so long after the first of them; at each end of an
+// impersonation; and at Close.
+const (
+	sealRows = 1000
+	sealTime = 10 * time.Second
+)
+
+// sealer is what the Recorder needs to sign its log; under Recorder.mu.
+type sealer struct {
+	tree   Tree
+	signed uint64 // size of the last checkpoint
+	key    string // the verifier key that the log last told of
+	signer *Signer
+	load   func() (*Signer, error) // nil: the log is not signed
+	told   bool                    // that load failed
+	timer  clock.Timer             // runs while rows have no checkpoint
+}
+
+// UseSigner makes the log signed, by the key that load reads, or by another than before; the log says so in an event.
+// load is called now. If it fails, or the log can't say so yet, that is tried again until it succeeds.
+func (r *Recorder) UseSigner(load func() (*Signer, error)) {
+	r.mu.Lock()
+	r.seal.load = load
+	r.mu.Unlock()
+	r.loadSigner()
+}
+
+func (r *Recorder) loadSigner() {
+	r.mu.Lock()
+	load := r.seal.load
+	r.mu.Unlock()
+	s, err := load()
+	if err == nil {
+		// It is in the log too: that an auditor can copy it from a file is a convenience.
+		if err := publish(r.dir, s.verifier); err != nil {
+			r.log.Warn("the verifier key can't be written beside the journal", "journal", r.dir, "error", err)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		if !r.seal.told {
+			r.log.Error("the audit log is not signed", "error", err)
+		}
+		r.seal.told = true
+		r.armSeal()
+		return
+	}
+	// What was recorded until now is the old key's.
+	r.makeCheckpoint()
+	r.seal.signer, r.seal.told = s, false
+	r.announceKey()
+	if r.seal.signed < r.seal.tree.Size() {
+		r.armSeal()
+	}
+}
+
+// announceKey tells the log which key signs from here on.
+func (r *Recorder) announceKey() {
+	s := &r.seal
+	if s.signer == nil || s.key == s.signer.verifier {
+		return
+	}
+	e := &Event{Type: EventSigningKeyChanged, Detail: Detail("key", s.signer.verifier, "previous", s.key)}
+	if _, err := r.appendLocked(e); err != nil {
+		r.armSeal()
+	}
+}
+
+// placed adds the row just appended to the tree and takes its place; hashed is its encoding behind a zero byte.
+func (r *Recorder) placed(leaf [32]byte) {
+	r.seal.tree.Append(leaf)
+	r.lastSeq.Store(r.nextSeq)
+	r.nextSeq++
+}
+
+// sealSoon makes the next checkpoint now, if it is time or must be, or sees to it that it is made.
+func (r *Recorder) sealSoon(now bool) {
+	if r.seal.load == nil {
+		return
+	}
+	if now || r.seal.tree.Size()-r.seal.signed >= sealRows {
+		r.makeCheckpoint()
+	} else {
+		r.armSeal()
+	}
+}
+
+func (r *Recorder) armSeal() {
+	if r.seal.timer == nil && !r.closed {
+		r.seal.timer = r.clock.AfterFunc(sealTime, r.sealDue)
+	}
+}
+
+func (r *Recorder) sealDue() {
+	r.mu.Lock()
+	r.seal.timer = nil
+	again := r.seal.signer == nil || r.seal.told
+	r.mu.Unlock()
+	if again {
+		r.loadSigner()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.announceKey()
+	r.makeCheckpoint()
+}
+
+// makeCheckpoint signs the rows so far, if one of them is new. What the journal refuses is made again later.
+func (r *Recorder) makeCheckpoint() {
+	s := &r.seal
+	size := s.tree.Size()
+	if s.signer == nil || size <= s.signed {
+		return
+	}
+	c, err := sign(r.logID, cleanTime(r.clock.Now(), r.clock.Now), &s.tree, s.signer)
+	if err != nil {
+		r.log.Error("the audit log can't be signed", "error", err)
+		r.armSeal()
+		return
+	}
+	// It stands behind the rows it covers: sinks get it after them.
+	if _, err := r.journal.Append(recordCheckpoint, []byte(c.Note), false); err != nil {
+		r.armSeal()
+		return
+	}
+	s.signed = size
+	r.stats.Checkpoints++
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
