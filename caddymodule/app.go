@@ -149,7 +149,7 @@ func (a *App) rules() policy.Rules {
 	}
 	for _, p := range a.Policies {
 		compiled := policy.Policy{
-			Name: p.Name, Actor: match(p.Actor), Target: match(p.Target), Modes: p.Modes,
+			Name: p.Name, Actor: match(p.Actor), Target: match(p.Target), When: p.When, Modes: p.Modes,
 			Duration: p.Duration.Std(), Idle: p.Idle.Std(), Extension: p.Extension.Std(), Extensions: p.Extensions, Color: p.Color,
 		}
 		for _, r := range p.Require {

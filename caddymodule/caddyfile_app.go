@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/seed-240d5494/caddy-impersonate/config"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
 func init() {
@@ -48,6 +49,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    policy <name> {
 //	        actor    group|user <name…>
 //	        target   group|user <name…>
+//	        when     <expression>
 //	        mode     full|read_only…
 //	        duration <duration>
 //	        idle     <duration>
@@ -231,13 +233,21 @@ func (a *App) parsePolicy(b *block) error {
 	if err := b.once("policy", p.Name); err != nil {
 		return err
 	}
-	options := []string{"actor", "target", "mode", "duration", "idle", "extension", "color", "require"}
+	options := []string{"actor", "target", "when", "mode", "duration", "idle", "extension", "color", "require"}
 	err := readBlock(b.Dispenser, "policy "+p.Name, options, func(b *block, option string) (err error) {
 		switch option {
 		case "actor":
 			return b.match(option, &p.Actor)
 		case "target":
 			return b.match(option, &p.Target)
+		case "when":
+			if err := b.value(option, &p.When, "`actor.department == target.department`"); err != nil {
+				return err
+			}
+			if err := policy.CheckWhen(p.When); err != nil {
+				return b.Errf("%s: when: %w", b.name, err)
+			}
+			return nil
 		case "mode":
 			if err := b.once(option); err != nil {
 				return err

@@ -14,7 +14,6 @@ var unbuilt = []string{
 	"directory ldap",
 	"directory sql",
 
-	"policy when",
 	"require ticket",
 	"require step_up",
 	"require approval",

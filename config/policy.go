@@ -61,6 +61,10 @@ type Policy struct {
 	Actor  Match `json:"actor"`
 	Target Match `json:"target"`
 
+	// When is a condition both have to meet, in the Common Expression Language, over actor, target, request and now.
+	// Default: none.
+	When string `json:"when,omitempty"`
+
 	// Modes offered: full, read_only. The first is the default of a start. Default: full.
 	Modes []string `json:"modes,omitempty"`
 

@@ -154,11 +154,23 @@ func (g *Gateway) serveFrame(w http.ResponseWriter, r *http.Request) {
 		banner.ServeFrame(w, nil)
 		return
 	}
-	banner.ServeFrame(w, &banner.Info{
+	info := &banner.Info{
 		Origin: g.origin(r), ImpersonationID: live.ID, Actor: live.ActorName, ActorUsername: live.ActorUsername,
 		Target: live.TargetName, TargetUsername: live.TargetUsername, Mode: live.Mode, Reason: live.Reason,
 		Now: g.Clock.Now(), ExpiresAt: live.ExpiresAt, Languages: r.Header.Get("Accept-Language"),
-	})
+	}
+	byPolicy(info, live)
+	banner.ServeFrame(w, info)
+}
+
+// byPolicy adds what the impersonation's policy says of its banner.
+func byPolicy(info *banner.Info, live *impersonation.Live) {
+	if left, by := live.Extension(); left > 0 {
+		info.Extension, info.Press = by, live.Extensions+1
+	}
+	if color := live.Color(); color != "" {
+		info.Color = color
+	}
 }
 
 // bannerInfo is what the banner of this response says.
@@ -170,6 +182,7 @@ func (s *Site) bannerInfo(r *http.Request, v *view, live *impersonation.Live, no
 		Mode: live.Mode, Reason: live.Reason, Now: now, ExpiresAt: live.ExpiresAt,
 		Color: s.banner.Color, Position: s.banner.Position, Languages: r.Header.Get("Accept-Language"),
 	}
+	byPolicy(info, live)
 	if s.bannerText != nil {
 		text, err := s.bannerText.Expand(v.context())
 		if err != nil {

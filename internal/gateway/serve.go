@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -49,7 +48,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Next) erro
 	// Decide: on the facts of this moment, not of the login or the start.
 	now := s.Clock.Now()
 	generation := s.Rules.Directory.Generation()
-	live := s.enter(r.Context(), sess, now)
+	live := s.enter(r, sess, now)
 	if live != nil {
 		defer live.Leave()
 	}
@@ -72,9 +71,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Next) erro
 
 // enter is the session's impersonation, decided on once more, with this request counted as under way; nil when there
 // is none, or it has just ended: then the request is the actor's.
-func (s *Site) enter(ctx context.Context, sess *session.Session, now time.Time) *impersonation.Live {
+func (s *Site) enter(r *http.Request, sess *session.Session, now time.Time) *impersonation.Live {
+	ctx := r.Context()
 	live := s.Impersonations.Of(ctx, sess.ID)
-	if live == nil || s.Impersonations.Check(ctx, live, now) != nil {
+	if live == nil || s.Impersonations.CheckFrom(ctx, live, now, impersonation.From{IP: s.ClientIP(r), Host: r.Host}) != nil {
 		return nil
 	}
 	if !live.Enter() {

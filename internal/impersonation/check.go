@@ -8,20 +8,33 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
-// Check decides again whether an impersonation may go on, on the facts of now: nil, it may. When it may not, it has
-// ended, now or before, and the session's person has been left their notice. The decision is kept with the rules
-// and the directory's generation it was made on; while neither moves, Check costs a few nanoseconds.
+// CheckFrom decides again whether an impersonation may go on with a request from there, on the facts of now: nil, it
+// may. When it may not, it has ended, now or before, and the session's person has been left their notice. The decision
+// is kept with the rules and the directory's generation it was made on; while neither moves, and the rules don't ask
+// for more, it costs a few nanoseconds. Where they ask for the time it is made again each second, and where they ask
+// for the request, when that comes from elsewhere.
+func (m *Manager) CheckFrom(ctx context.Context, l *Live, now time.Time, from From) *Ended {
+	return m.check(ctx, l.c, now, &from)
+}
+
+// Check is [Manager.CheckFrom] for the request that was decided on last.
 func (m *Manager) Check(ctx context.Context, l *Live, now time.Time) *Ended {
-	c := l.c
+	return m.check(ctx, l.c, now, nil)
+}
+
+func (m *Manager) check(ctx context.Context, c *core, now time.Time, from *From) *Ended {
 	if c.ended.Load() == nil {
 		if e := c.dueEnd(now); e != nil {
 			m.end(c, e)
 		} else {
 			v, cur := c.verdict.Load(), m.cur.Load()
-			if v != nil && v.on == cur && v.generation == cur.Directory.Generation() {
+			if from == nil && v != nil && v.known {
+				from = &v.from
+			}
+			if v != nil && v.holds(cur, now, from) {
 				return nil
 			}
-			m.decide(c, now)
+			m.decideFrom(c, now, from)
 		}
 	}
 	e := c.ended.Load()
@@ -44,8 +57,19 @@ func (m *Manager) Recheck(context.Context) {
 	}
 }
 
-// decide decides one again, on the newest rules and facts, and ends it when they refuse.
+// decide decides one again, for the request that was decided on last.
 func (m *Manager) decide(c *core, now time.Time) {
+	var from *From
+	if v := c.verdict.Load(); v != nil && v.known {
+		from = &v.from
+	}
+	m.decideFrom(c, now, from)
+}
+
+// decideFrom decides one again, on the newest rules and facts, and ends it when they refuse. From is nil after a
+// restart, before the first request: what hangs on where that comes from waits for it, since until then there is
+// nobody to be kept out.
+func (m *Manager) decideFrom(c *core, now time.Time, from *From) {
 	cur := m.cur.Load()
 	if cur == nil {
 		return
@@ -56,15 +80,25 @@ func (m *Manager) decide(c *core, now time.Time) {
 	if target.user != nil && l.TargetID != "" && target.ID != l.TargetID {
 		target = person{} // another account under the old one's name
 	}
-	d := cur.Policy.Continue(policy.Input{Actor: actor, Target: target.Person, Now: now}, c.running(l))
+	in := policy.Input{Actor: actor, Target: target.Person, Now: now, NoRequest: from == nil}
+	v := &verdict{on: cur, generation: generation, target: target.user, at: now, known: from != nil}
+	if from != nil {
+		in.ClientIP, in.Host, v.from = from.IP, from.Host, *from
+	}
+	d := cur.Policy.Continue(in, c.running(l))
+	if d.NeedsRequest {
+		return
+	}
 	if d.Refusal != nil {
+		m.Complain(d.Refusal)
 		m.end(c, &Ended{Cause: causeOf(d.Refusal), At: stored(now), Refusal: d.Refusal})
 		return
 	}
 	if m.shorten(c, d) {
 		m.arm(c)
 	}
-	c.verdict.Store(&verdict{cur, generation, target.user, d})
+	v.decision = d
+	c.verdict.Store(v)
 }
 
 func causeOf(r *policy.Refusal) string {

@@ -64,6 +64,9 @@ type verdict struct {
 	generation uint64
 	target     *directory.User
 	decision   policy.Decision
+	at         time.Time
+	from       From
+	known      bool // from is
 }
 
 // newCore makes the shared part. Row is kept; base is the present of the injected clock.

@@ -58,12 +58,15 @@ type Manager struct {
 	early     map[string]bool      // ended before the first Use
 	changed   chan struct{}        // closed and replaced when pending shrinks
 	saving    clock.Timer          // of the next saveSeen; nil while nothing lives
-	closed    bool
-	count     atomic.Int64 // len(bySession)
+	// rechecking is of the next Recheck that nothing but the time asks for; nil while none is to come.
+	rechecking clock.Timer
+	closed     bool
+	count      atomic.Int64 // len(bySession)
 
 	saveMu sync.Mutex // one saveSeen at a time
 
-	stats counters
+	stats      counters
+	complaints complaints
 
 	writeTimeout time.Duration // of a start
 
@@ -76,7 +79,8 @@ type Manager struct {
 // current is the configuration in force. Its address is its name: a decision made on it holds while it is current.
 type current struct {
 	Rules
-	events audit.Events
+	events                audit.Events
+	asksTime, asksRequest bool // see [policy.Set]
 }
 
 // NewManager makes a Manager. It answers after its first [Manager.Use]; Close it when done.
@@ -276,6 +280,9 @@ func (m *Manager) Close(ctx context.Context) error {
 	close(m.closing)
 	if m.saving != nil {
 		m.saving.Stop()
+	}
+	if m.rechecking != nil {
+		m.rechecking.Stop()
 	}
 	m.mu.Unlock()
 	for _, c := range m.all() {

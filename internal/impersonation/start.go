@@ -82,6 +82,7 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 	}
 	m.arm(c)
 	m.armSaving()
+	m.armRecheck()
 	return c.view.Load(), nil
 }
 
@@ -94,7 +95,9 @@ func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusa
 	m.mu.RUnlock()
 	generation := cur.Directory.Generation() // before the facts: a change in between makes this decision an old one
 	actor, target := cur.actor(&req.Session.Claims), cur.target(req.Target)
-	d := cur.Policy.Decide(policy.Input{Actor: actor, Target: target.Person, Nested: nested, Now: now, ClientIP: req.ClientIP})
+	from := From{IP: req.ClientIP, Host: hostOf(req.Site)}
+	in := policy.Input{Actor: actor, Target: target.Person, Nested: nested, Now: now, ClientIP: from.IP, Host: from.Host}
+	d := cur.Policy.Decide(in)
 	if d.Refusal != nil {
 		return nil, d.Refusal, nil
 	}
@@ -114,7 +117,7 @@ func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusa
 		Mode: choice.Mode, Policy: d.Policy, Reason: choice.Reason, Ticket: choice.Ticket, ReturnTo: localPath(req.ReturnTo),
 		StartedAt: at, ExpiresAt: at.Add(choice.Duration), Idle: d.Idle, LastSeen: at,
 	}, now, now, choice.Duration, req.Session.Claims)
-	c.verdict.Store(&verdict{cur, generation, target.user, d})
+	c.verdict.Store(&verdict{on: cur, generation: generation, target: target.user, decision: d, at: now, from: from, known: true})
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -122,8 +125,8 @@ func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusa
 	case m.closed:
 		return nil, nil, ErrNotReady
 	case m.bySession[id] != nil: // another start was faster
-		r := cur.Policy.Decide(policy.Input{Actor: actor, Target: target.Person, Nested: true, Now: now, ClientIP: req.ClientIP}).Refusal
-		return nil, r, nil
+		in.Nested = true
+		return nil, cur.Policy.Decide(in).Refusal, nil
 	}
 	m.bySession[id], m.byID[newID] = c, c
 	m.count.Store(int64(len(m.bySession)))
@@ -176,6 +179,7 @@ func (m *Manager) abandon(c *core) {
 // refused writes the event of a refusal: best effort, for there is nothing to be kept from happening.
 func (m *Manager) refused(ctx context.Context, cur *current, req StartRequest, r *policy.Refusal) {
 	m.stats.refused.Add(1)
+	m.Complain(r)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusedTimeout)
 	defer cancel()
 	actor, target := cur.actor(&req.Session.Claims), cur.target(req.Target)
@@ -183,6 +187,9 @@ func (m *Manager) refused(ctx context.Context, cur *current, req StartRequest, r
 		Time: m.clock.Now(), Type: audit.EventImpersonationRefused, ActorID: actor.ID, ActorUsername: actor.Username, ActorName: actor.Name,
 		TargetUsername: text(req.Target, maxTypedTarget), ClientIP: address(req.ClientIP),
 		Reason: text(req.Reason, policy.MaxReason), Ticket: text(req.Ticket, policy.MaxTicket), Detail: audit.Detail("refusal", r.Code),
+	}
+	if r.Cause != nil {
+		e.Detail = audit.Detail("refusal", r.Code, "error", text(r.Cause.Error(), policy.MaxReason))
 	}
 	if target.user != nil {
 		e.TargetID, e.TargetUsername, e.TargetName = target.ID, target.Username, target.Name

@@ -23,16 +23,17 @@ func (m *Manager) Use(ctx context.Context, r Rules, events audit.Events) error {
 	if m.isClosed() {
 		return ErrNotReady
 	}
+	cur := &current{Rules: r, events: events, asksTime: r.Policy.AsksTime(), asksRequest: r.Policy.AsksRequest()}
 	if !m.loaded {
 		live, over, err := m.read(ctx)
 		if err != nil {
 			return fmt.Errorf("loading impersonations: %w", err)
 		}
-		m.cur.Store(&current{r, events})
+		m.cur.Store(cur)
 		m.load(live, over)
 		m.loaded = true
 	} else {
-		m.cur.Store(&current{r, events})
+		m.cur.Store(cur)
 	}
 	if m.subscribed != r.Directory {
 		m.subscribed = r.Directory
@@ -44,6 +45,7 @@ func (m *Manager) Use(ctx context.Context, r Rules, events audit.Events) error {
 		})
 	}
 	m.Recheck(ctx)
+	m.armRecheck()
 	return nil
 }
 

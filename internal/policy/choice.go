@@ -48,15 +48,15 @@ func (s *Set) Settle(d Decision, want Choice) (Choice, *Refusal) {
 	case !slices.Contains(d.Modes, got.Mode):
 		return Choice{}, d.modeRefusal()
 	case d.RequireReason && visible(got.Reason) < MinReason:
-		return Choice{}, &Refusal{RefusedReason, fmt.Sprintf("Write down why you need this account, in at least %d characters.", MinReason)}
+		return Choice{}, &Refusal{Code: RefusedReason, Message: fmt.Sprintf("Write down why you need this account, in at least %d characters.", MinReason)}
 	case utf8.RuneCountInString(got.Reason) > MaxReason:
-		return Choice{}, &Refusal{RefusedReasonLong, fmt.Sprintf("The reason is too long. Shorten it to %d characters.", MaxReason)}
+		return Choice{}, &Refusal{Code: RefusedReasonLong, Message: fmt.Sprintf("The reason is too long. Shorten it to %d characters.", MaxReason)}
 	case utf8.RuneCountInString(got.Ticket) > MaxTicket:
-		return Choice{}, &Refusal{RefusedTicketLong, fmt.Sprintf("The ticket is too long. Shorten it to %d characters.", MaxTicket)}
+		return Choice{}, &Refusal{Code: RefusedTicketLong, Message: fmt.Sprintf("The ticket is too long. Shorten it to %d characters.", MaxTicket)}
 	case got.Duration > d.Duration:
 		return Choice{}, d.longRefusal()
 	case got.Duration < MinDuration:
-		return Choice{}, &Refusal{RefusedDurationShort, fmt.Sprintf("That is too short. Choose between %s and %s.", Words(MinDuration), Words(d.Duration))}
+		return Choice{}, &Refusal{Code: RefusedDurationShort, Message: fmt.Sprintf("That is too short. Choose between %s and %s.", Words(MinDuration), Words(d.Duration))}
 	}
 	return got, nil
 }
@@ -66,11 +66,11 @@ func (d *Decision) modeRefusal() *Refusal {
 	for i, m := range d.Modes {
 		offered[i] = ModeName(m)
 	}
-	return &Refusal{RefusedMode, fmt.Sprintf("That mode is not offered for this account. Choose %s.", strings.Join(offered, " or "))}
+	return &Refusal{Code: RefusedMode, Message: fmt.Sprintf("That mode is not offered for this account. Choose %s.", strings.Join(offered, " or "))}
 }
 
 func (d *Decision) longRefusal() *Refusal {
-	return &Refusal{RefusedDuration, fmt.Sprintf("That is longer than this account may be used. Choose %s or less.", Words(d.Duration))}
+	return &Refusal{Code: RefusedDuration, Message: fmt.Sprintf("That is longer than this account may be used. Choose %s or less.", Words(d.Duration))}
 }
 
 // ModeName is a mode as people read it.

@@ -31,6 +31,9 @@ type Set struct {
 type compiled struct {
 	actor, target bits
 	decision      Decision
+	// What it asks for beside actor and target, and whether the answer hangs on time or request.
+	conditional, now, request bool
+	when                      *condition
 }
 
 // Compile checks the rules and makes them ready to decide. The error names every mistake, one a line.
@@ -51,7 +54,15 @@ func Compile(r Rules) (*Set, error) {
 		if len(d.Modes) == 0 {
 			d.Modes = []string{ModeFull}
 		}
-		s.policies = append(s.policies, compiled{actor: t.compile(p.Actor), target: t.compile(p.Target), decision: d})
+		c := compiled{actor: t.compile(p.Actor), target: t.compile(p.Target), decision: d}
+		if p.When != "" {
+			when, err := compileCondition(p.When)
+			if err != nil {
+				return nil, err
+			}
+			c.when, c.conditional, c.now, c.request = when, true, when.now, when.request
+		}
+		s.policies = append(s.policies, c)
 	}
 	return s, nil
 }
@@ -142,6 +153,13 @@ func (p *Policy) problems() []error {
 		add("idle %s: must be positive, or 0 for never", p.Idle)
 	case p.Duration >= 0 && p.Idle > p.duration():
 		add("idle %s is longer than the duration %s, so it would never end anything; shorten it", p.Idle, p.duration())
+	}
+	if p.When != "" {
+		if err := CheckWhen(p.When); err != nil {
+			for _, line := range strings.Split(err.Error(), "\n") {
+				add("when: %s", line)
+			}
+		}
 	}
 	switch {
 	case p.Extension < 0 || p.Extensions < 0:

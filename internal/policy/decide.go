@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -44,20 +46,71 @@ func (s *Set) Decide(in Input) Decision {
 		return Decision{Refusal: refuse(RefusedProtected)}
 	}
 	named := false
+	var first *Refusal // of a policy that names both
 	for i := range s.policies {
 		p := &s.policies[i]
 		if !actor.meets(p.actor) {
 			continue
 		}
-		if target.meets(p.target) {
+		named = true
+		if !target.meets(p.target) {
+			continue
+		}
+		if !p.conditional {
 			return p.decision
 		}
-		named = true
+		r := p.unmet(in)
+		switch {
+		case r == nil:
+			return p.decision
+		case r.Code == RefusedConditionFailed: // the first that matches decides, so what it says has to be known
+			return Decision{Refusal: r, NeedsRequest: r.Cause == errNoRequest}
+		case first == nil:
+			first = r
+		}
+	}
+	if first != nil {
+		return Decision{Refusal: first}
 	}
 	if named {
 		return Decision{Refusal: refuse(RefusedTargetNoPolicy)}
 	}
 	return Decision{Refusal: refuse(RefusedNoPolicy)}
+}
+
+// errNoRequest is the cause of a refusal for want of a request.
+var errNoRequest = errors.New("no request is known")
+
+// unmet is what a policy asks for beside actor and target, and does not hold; nil: it holds.
+func (p *compiled) unmet(in Input) *Refusal {
+	failed := func(err error) *Refusal {
+		r := refuse(RefusedConditionFailed)
+		r.Cause = err
+		return r
+	}
+	if in.NoRequest && p.request {
+		return failed(errNoRequest)
+	}
+	if p.when != nil {
+		yes, err := p.when.holds(in)
+		switch {
+		case err != nil:
+			return failed(fmt.Errorf("policy %q: when: %w", p.decision.Policy, err))
+		case !yes:
+			return refuse(RefusedCondition)
+		}
+	}
+	return nil
+}
+
+// AsksTime tells whether an answer may change with the time alone.
+func (s *Set) AsksTime() bool {
+	return slices.ContainsFunc(s.policies, func(p compiled) bool { return p.now })
+}
+
+// AsksRequest tells whether an answer may change with where a request comes from, or the host it is for.
+func (s *Set) AsksRequest() bool {
+	return slices.ContainsFunc(s.policies, func(p compiled) bool { return p.request })
 }
 
 // Running is what an impersonation under way was started with, and what was added to it.

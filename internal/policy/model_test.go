@@ -2,8 +2,11 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +14,27 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 )
+
+// asked are the conditions of the walk, each as plain Go: whether it holds, and whether that can be told.
+var asked = map[string]func(in Input) (yes, known bool){
+	"":      func(Input) (bool, bool) { return true, true },
+	"false": func(Input) (bool, bool) { return false, true },
+	"actor.team == target.team": func(in Input) (bool, bool) {
+		a, okA := in.Actor.Attributes["team"]
+		b, okB := in.Target.Attributes["team"]
+		return a == b, okA && okB
+	},
+	"has(actor.team) && actor.team in target.groups": func(in Input) (bool, bool) {
+		team, ok := in.Actor.Attributes["team"]
+		return ok && slices.Contains(in.Target.Groups, team), true
+	},
+	"now.getHours('Asia/Tokyo') < 12": func(in Input) (bool, bool) {
+		return in.Now.Add(9*time.Hour).UTC().Hour() < 12, true
+	},
+	"cidr('10.0.0.0/8').containsIP(request.ip)": func(in Input) (bool, bool) {
+		return in.ClientIP.IsValid() && in.ClientIP.As4()[0] == 10, in.ClientIP.IsValid() && !in.NoRequest
+	},
+}
 
 // model decides as the documentation says it, in the plainest way, without anything of the package but its types.
 func model(r Rules, in Input) (code, policy string) {
@@ -56,10 +80,18 @@ func model(r Rules, in Input) (code, policy string) {
 	code = "no_policy"
 	for _, p := range r.Policies {
 		if is(in.Actor, p.Actor) {
-			if is(in.Target, p.Target) {
-				return "", p.Name
+			if code == "no_policy" {
+				code = "target_no_policy"
 			}
-			code = "target_no_policy"
+			if is(in.Target, p.Target) {
+				switch yes, known := asked[p.When](in); {
+				case !known:
+					return "condition_failed", ""
+				case yes:
+					return "", p.Name
+				}
+				code = "condition_not_met"
+			}
 		}
 	}
 	return code, ""
@@ -101,10 +133,15 @@ func TestDecideAgreesWithModel(t *testing.T) {
 		}
 		return m
 	}
+	whens := slices.Sorted(maps.Keys(asked))
 	person := func() Person {
 		n := r.IntN(len(names))
+		var attributes map[string]string
+		if r.IntN(4) > 0 {
+			attributes = map[string]string{"team": groups[r.IntN(len(groups))]}
+		}
 		return Person{
-			Identity: &identity.Identity{ID: strconv.Itoa(r.IntN(12)), Username: names[n], Groups: pick(r, groups, 4)},
+			Identity: &identity.Identity{ID: strconv.Itoa(r.IntN(12)), Username: names[n], Groups: pick(r, groups, 4), Attributes: attributes},
 			Known:    r.IntN(5) > 0, Active: r.IntN(5) > 0,
 		}
 	}
@@ -120,7 +157,11 @@ func TestDecideAgreesWithModel(t *testing.T) {
 			rules.Protect = randomMatch()
 		}
 		for i := range r.IntN(5) {
-			rules.Policies = append(rules.Policies, Policy{Name: fmt.Sprintf("p%d", i), Actor: randomMatch(), Target: randomMatch(), Duration: time.Hour})
+			p := Policy{Name: fmt.Sprintf("p%d", i), Actor: randomMatch(), Target: randomMatch(), Duration: time.Hour}
+			if r.IntN(2) == 0 {
+				p.When = whens[r.IntN(len(whens))]
+			}
+			rules.Policies = append(rules.Policies, p)
 		}
 		return rules
 	}
@@ -133,8 +174,11 @@ func TestDecideAgreesWithModel(t *testing.T) {
 	in := Input{Actor: person(), Target: person()}
 	seen := make(map[string]int)
 	for step := range 200_000 {
-		switch r.IntN(8) {
+		switch r.IntN(100) % 11 { // new rules are dear: conditions are compiled
 		case 0:
+			if step%5 > 0 {
+				continue
+			}
 			rules = newRules()
 			if set, err = Compile(rules); err != nil {
 				t.Fatalf("step %d: %v", step, err)
@@ -149,6 +193,15 @@ func TestDecideAgreesWithModel(t *testing.T) {
 			in.Actor.Active = true
 		case 7:
 			in.Target.Known, in.Target.Active = true, true
+		case 8:
+			in.Now = time.Unix(r.Int64N(1<<31), 0)
+		case 9:
+			in.NoRequest = r.IntN(8) == 0
+		case 10:
+			in.ClientIP = netip.AddrFrom4([4]byte{byte(8 + r.IntN(4)), 1, 2, 3})
+			if r.IntN(8) == 0 {
+				in.ClientIP = netip.Addr{}
+			}
 		}
 		wantCode, wantPolicy := model(rules, in)
 		d := set.Decide(in)
@@ -167,8 +220,9 @@ func TestDecideAgreesWithModel(t *testing.T) {
 	}
 	for _, code := range []string{
 		"", RefusedActorInactive, RefusedUnknown, RefusedSelf, RefusedNested, RefusedInactive, RefusedProtected, RefusedNoPolicy, RefusedTargetNoPolicy,
+		RefusedCondition, RefusedConditionFailed,
 	} {
-		if seen[code] < 500 {
+		if seen[code] < 100 {
 			t.Errorf("the walk saw %q only %d times", code, seen[code])
 		}
 	}

@@ -47,6 +47,8 @@ type Policy struct {
 	Name   string
 	Actor  Match
 	Target Match
+	// When is a condition in the Common Expression Language over actor, target, request and now; empty: none.
+	When string
 	// Modes offered; the first is the default. Empty: full.
 	Modes []string
 	// Duration is how long it may last at most; 0: 30 minutes.
@@ -76,14 +78,21 @@ type Person struct {
 type Input struct {
 	Actor, Target Person
 	// Nested: the actor is impersonating already (set when deciding a start, never when re-deciding).
-	Nested   bool
-	Now      time.Time
-	ClientIP netip.Addr
+	Nested bool
+	Now    time.Time
+	// ClientIP and Host are of the request it is asked for; NoRequest: none is known, which is not the same as one
+	// from nowhere.
+	ClientIP  netip.Addr
+	Host      string
+	NoRequest bool
 }
 
 // Decision is the answer. The other fields are set only when Refusal is nil. Modes is shared: not to be changed.
 type Decision struct {
-	Refusal       *Refusal
+	Refusal *Refusal
+	// NeedsRequest: it hangs on a request, and none was given. Whoever can wait for one, asks again then; for all
+	// others it is the Refusal.
+	NeedsRequest  bool
 	Policy        string
 	Modes         []string
 	Duration      time.Duration

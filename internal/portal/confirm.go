@@ -158,7 +158,8 @@ func (p *portal) decide(v *viewer, target string) (*directory.User, policy.Decis
 	} else {
 		u = nil
 	}
-	d := v.rules.Policy.Decide(policy.Input{Actor: v.actor, Target: person, Nested: v.live != nil, Now: p.Clock.Now()})
+	d := v.rules.Policy.Decide(v.ask(person, p.Clock.Now()))
+	p.Impersonations.Complain(d.Refusal)
 	d.Refusal = v.discreet(d.Refusal)
 	return u, d
 }

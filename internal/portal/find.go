@@ -25,9 +25,7 @@ type foundRow struct {
 var nobody = policy.Person{Identity: &identity.Identity{Username: "\x00"}, Known: true, Active: true}
 
 func (v *viewer) refusal(u *directory.User, now time.Time) *policy.Refusal {
-	return v.rules.Policy.Decide(policy.Input{
-		Actor: v.actor, Target: policy.Person{Identity: &u.Identity, Known: true, Active: u.Active}, Nested: v.live != nil, Now: now,
-	}).Refusal
+	return v.rules.Policy.Decide(v.ask(policy.Person{Identity: &u.Identity, Known: true, Active: u.Active}, now)).Refusal
 }
 
 // byName lists in the directory's order.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
@@ -15,6 +16,7 @@ import (
 // account.
 type viewer struct {
 	session *session.Session
+	from    impersonation.From
 	rules   impersonation.Rules
 	actor   policy.Person
 	live    *impersonation.Live
@@ -28,15 +30,20 @@ func (p *portal) viewer(r *http.Request) *viewer {
 	if !ok {
 		return nil
 	}
-	v := &viewer{session: s, rules: p.Rules()}
+	v := &viewer{session: s, rules: p.Rules(), from: impersonation.From{IP: p.ClientIP(r), Host: r.Host}}
 	u, known := v.rules.Directory.Person(&s.Claims)
 	v.actor = policy.Person{Identity: &u.Identity, Known: known, Active: u.Active}
 	v.roles = v.rules.Policy.Roles(v.actor.Identity)
 	v.may = v.rules.Policy.MayImpersonate(v.actor)
-	if l := p.Impersonations.Of(r.Context(), s.ID); l != nil && p.Impersonations.Check(r.Context(), l, p.Clock.Now()) == nil {
+	if l := p.Impersonations.Of(r.Context(), s.ID); l != nil && p.Impersonations.CheckFrom(r.Context(), l, p.Clock.Now(), v.from) == nil {
 		v.live = l
 	}
 	return v
+}
+
+// ask is the question whether they may become somebody now, from where they are.
+func (v *viewer) ask(target policy.Person, now time.Time) policy.Input {
+	return policy.Input{Actor: v.actor, Target: target, Nested: v.live != nil, Now: now, ClientIP: v.from.IP, Host: v.from.Host}
 }
 
 func (v *viewer) has(role string) bool { return slices.Contains(v.roles, role) }
