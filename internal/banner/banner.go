@@ -34,6 +34,11 @@ type Info struct {
 	Now       time.Time
 	ExpiresAt time.Time // zero: no countdown
 
+	// Extension is how much time a press of "Extend" adds; 0: none is offered. Press tells which press it is, from 1 on,
+	// so that a button pressed twice adds its time once.
+	Extension time.Duration
+	Press     int
+
 	// Text replaces the sentence naming actor and target; empty: that sentence, in the reader's language.
 	Text string
 	// Color is the bar's, as #rgb or #rrggbb; anything else is the default, #b91c1c. The text on it is black or

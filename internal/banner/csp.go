@@ -10,13 +10,18 @@ import (
 const (
 	pathPortal = "/.impersonate/"
 	pathStop   = "/.impersonate/stop"
+	pathExtend = "/.impersonate/extend"
 	pathMe     = "/.impersonate/api/v1/me"
+	pathReport = "/.impersonate/api/v1/banner"
+	pathMore   = "/.impersonate/api/v1/impersonations/current/extend"
 	pathEnded  = "/.impersonate/ended"
 )
 
 // grants is what the policies of a page leave to the banner, and what they are given for it.
 type grants struct {
 	origin string
+	// extend: the banner offers to extend the time.
+	extend bool
 	// The page's own nonces, put on the banner's script and stylesheet.
 	scriptNonce, styleNonce string
 	// noScript: the page lets no script of ours run; the banner does without.
@@ -35,7 +40,7 @@ func (g *grants) expressible() bool {
 const cspHeader = "Content-Security-Policy"
 
 // adjustHeaders changes every policy of the response by the least that lets the banner work: the exact URLs of its own
-// script, stylesheet, status call and form, where neither a nonce of the page's own nor a source in the policy does.
+// script, stylesheet, calls and form, where neither a nonce of the page's own nor a source in the policy does.
 // No nonce and no hash is added, since either switches 'unsafe-inline' off, and no keyword.
 // Report-only policies are left alone: they forbid nothing.
 func (g *grants) adjustHeaders(h http.Header) {
@@ -152,10 +157,17 @@ func (g *grants) adjust(p policy) string {
 	if !g.noScript {
 		g.allow(&p, scriptDirectives, g.origin+assetScript.path, g.scriptNonce)
 		g.allow(&p, connectDirectives, g.origin+pathMe, "")
+		g.allow(&p, connectDirectives, g.origin+pathReport, "")
+		if g.extend {
+			g.allow(&p, connectDirectives, g.origin+pathMore, "")
+		}
 	}
 	g.allow(&p, styleDirectives, g.origin+assetStyle.path, g.styleNonce)
 	if !g.noForm {
 		g.allow(&p, formDirectives, g.origin+pathStop, "")
+		if g.extend {
+			g.allow(&p, formDirectives, g.origin+pathExtend, "")
+		}
 	}
 	return strings.Join(p.text, ";")
 }

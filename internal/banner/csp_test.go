@@ -16,7 +16,7 @@ func TestPolicies(t *testing.T) {
 	)
 	expand := strings.NewReplacer(
 		script, testInfo.Origin+assetScript.path, style, testInfo.Origin+assetStyle.path,
-		me, testInfo.Origin+pathMe, stop, testInfo.Origin+pathStop,
+		me, testInfo.Origin+pathMe+" "+testInfo.Origin+pathReport, stop, testInfo.Origin+pathStop,
 	)
 	for _, tt := range []struct {
 		name, policy, want       string
@@ -116,6 +116,16 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
+	t.Run("more where the time can be extended", func(t *testing.T) {
+		h := http.Header{cspHeader: {"connect-src 'none'; form-action 'none'"}}
+		g := grants{origin: testInfo.Origin, extend: true}
+		g.adjustHeaders(h)
+		o := testInfo.Origin
+		want := "connect-src " + o + pathMe + " " + o + pathReport + " " + o + pathMore + "; form-action " + o + pathStop + " " + o + pathExtend
+		if got := h.Get(cspHeader); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	})
 	t.Run("an origin no policy can name", func(t *testing.T) {
 		h := http.Header{cspHeader: {"default-src 'none'"}}
 		g := grants{origin: "http://[::1]:8080"}

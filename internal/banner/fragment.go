@@ -50,6 +50,9 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 		}
 		b = append(b, '"')
 		b = append(b, t.script...)
+		if info.extendable() {
+			b = append(b, t.scriptMore...)
+		}
 	} else {
 		b = append(b, '"')
 	}
@@ -61,8 +64,11 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 	b = append(b, '"')
 	b = appendNonce(b, g.styleNonce)
 	b = append(b, `/><div class="bar`...)
-	if notice {
+	switch {
+	case notice:
 		b = append(b, ` notice`...)
+	case !info.ExpiresAt.IsZero() && remaining(info) <= urgent:
+		b = append(b, ` urgent`...)
 	}
 	b = append(b, `" role="region" lang="`...)
 	b = append(b, t.lang...)
@@ -120,7 +126,7 @@ func appendControls(b []byte, info *Info, g *grants, t *texts, actor, target str
 		b = append(b, `</bdi></p></details>`...)
 	}
 	if !info.ExpiresAt.IsZero() {
-		b = append(b, `<span class="left" dir="auto">`...)
+		b = append(b, `<span class="left" role="timer" dir="auto">`...)
 		b = appendFilled(b, t.minutes, strconv.FormatInt((remaining(info)+59)/60, 10), "", "")
 		b = append(b, `</span>`...)
 	}
@@ -133,11 +139,30 @@ func appendControls(b []byte, info *Info, g *grants, t *texts, actor, target str
 	} else {
 		b = append(b, `<form method="post" target="_top" action="`...)
 		b = escape(b, info.Origin, 1000)
-		b = append(b, pathStop+`"><button class="stop" type="submit">`...)
+		b = append(b, pathStop+`">`...)
+		if info.extendable() {
+			b = appendMore(b, info, t)
+		}
+		b = append(b, `<button class="stop" type="submit">`...)
 		b = append(b, t.stop...)
 		b = append(b, `</button></form>`...)
 	}
 	return append(b, `<span class="tools" hidden="hidden"><button type="button" class="move"></button><button type="button" class="fold"></button></span>`...)
+}
+
+// appendMore appends the button that extends the time. It is in the form of the way back, with an address of its own.
+func appendMore(b []byte, info *Info, t *texts) []byte {
+	b = append(b, `<button class="more" type="submit" name="press" value="`...)
+	b = strconv.AppendInt(b, int64(info.Press), 10)
+	b = append(b, `" formaction="`...)
+	b = escape(b, info.Origin, 1000)
+	b = append(b, pathExtend+`">`...)
+	unit, n := t.unitMinutes, int64(info.Extension/time.Minute)
+	if info.Extension%time.Hour == 0 {
+		unit, n = t.unitHours, int64(info.Extension/time.Hour)
+	}
+	b = appendFilled(b, t.extend, strings.Replace(unit, "{time}", strconv.FormatInt(n, 10), 1), "", "")
+	return append(b, `</button>`...)
 }
 
 // appendSentence appends what the banner says, names set apart so that their direction does not turn the rest around.
@@ -196,6 +221,14 @@ func orElse(s, other string) string {
 		return other
 	}
 	return s
+}
+
+// urgent is how many seconds before the end the button that extends the time stands out.
+const urgent = 5 * 60
+
+// extendable tells whether the time can be extended.
+func (i *Info) extendable() bool {
+	return i.Extension >= time.Minute && i.Press > 0 && i.Notice == "" && !i.ExpiresAt.IsZero()
 }
 
 // remaining is the time left, in seconds, rounded up.
@@ -269,7 +302,7 @@ func init() {
 	for _, t := range languages {
 		for _, text := range [...]*string{
 			&t.region, &t.sentence, &t.full, &t.readOnly, &t.reason, &t.minutes, &t.left, &t.stop, &t.soon, &t.over, &t.changed,
-			&t.fold, &t.unfold, &t.up, &t.down, &t.dismiss, &t.ended,
+			&t.fold, &t.unfold, &t.up, &t.down, &t.dismiss, &t.ended, &t.extend, &t.unitMinutes, &t.unitHours, &t.extended, &t.notExtended,
 		} {
 			*text = escapeText(*text)
 		}
@@ -288,5 +321,6 @@ func init() {
 		} {
 			t.script = append(t.script, ` data-`+a.name+`="`+a.text+`"`...)
 		}
+		t.scriptMore = []byte(` data-extended="` + t.extended + `" data-not-extended="` + t.notExtended + `"`)
 	}
 }

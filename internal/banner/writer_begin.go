@@ -50,7 +50,7 @@ func (w *Writer) begin(final bool) error {
 		w.jis = &jisMask{}
 	}
 	w.phase = phaseScan
-	w.grants.origin = w.info.Origin
+	w.grants.origin, w.grants.extend = w.info.Origin, w.info.extendable()
 	w.grants.adjustHeaders(h)
 	if cs == charsetUTF16LE || cs == charsetUTF16BE {
 		h["Content-Type"] = []string{"text/html; charset=utf-8"}
@@ -100,7 +100,7 @@ func (w *Writer) root() bool {
 		w.phase, w.reason = phaseThrough, ReasonNotHTML
 		return false
 	}
-	w.grants.origin = w.info.Origin
+	w.grants.origin, w.grants.extend = w.info.Origin, w.info.extendable()
 	w.grants.adjustHeaders(w.dst.Header())
 	return true
 }
