@@ -6,6 +6,8 @@
 #   node (20 or later)  runs the identity providers; where the system's is older, one is taken from npm into .cache
 #   chromium            the browser tests
 #   python3-django      a real app with header login, a session cookie of its own, CSRF tokens and gzip
+#   request-tracker5, icingaweb2 (with php-fpm)
+#                       real apps with header login and sessions of their own (Debian only)
 #   nginx with nchan, radicale, sogo (with postgresql and memcached)
 #                       real apps with header login and no session of their own (Debian only)
 set -euo pipefail
@@ -25,18 +27,28 @@ Linux)
 	have npm || want+=(nodejs npm)
 	django || want+=(python3-django)
 	have curl || want+=(ca-certificates)
+	{ [ -d /usr/share/request-tracker5 ] && have plackup; } || want+=(request-tracker5 rt5-db-sqlite rt5-standalone)
+	[ -d /usr/share/icingaweb2/public ] || want+=(icingaweb2)
+	compgen -G '/usr/sbin/php-fpm*' >/dev/null || want+=(php-fpm)
 	[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || want+=(nginx-light libnginx-mod-nchan)
 	have radicale || want+=(radicale)
 	[ -x /usr/sbin/sogod ] || want+=(sogo)
 	have memcached || want+=(memcached)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || want+=(postgresql)
+	sudo=
+	[ "$(id -u)" = 0 ] || sudo=sudo
 	if [ ${#want[@]} -gt 0 ]; then
 		have apt-get || { echo "setup: please install: ${want[*]}" >&2; exit 1; }
-		sudo=
-		[ "$(id -u)" = 0 ] || { have sudo || { echo "setup: run as root, or install sudo, to install: ${want[*]}" >&2; exit 1; }; sudo=sudo; }
+		[ -z "$sudo" ] || have sudo || { echo "setup: run as root, or install sudo, to install: ${want[*]}" >&2; exit 1; }
 		echo "setup: installing ${want[*]}"
 		$sudo apt-get update -qq
 		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${want[@]}" >/dev/null
+	fi
+	# The empty database that Debian made for RT is for its own group only.
+	if [ ! -s "$cache/rtdb" ]; then
+		mkdir -p "$cache"
+		$sudo cat /var/lib/dbconfig-common/sqlite3/request-tracker5/rtdb >"$cache/rtdb.new"
+		mv "$cache/rtdb.new" "$cache/rtdb"
 	fi
 	;;
 Darwin)

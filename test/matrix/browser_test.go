@@ -167,10 +167,10 @@ func poll(ctx context.Context, what string, ask func() error) error {
 
 var errNotYet = errors.New("it isn't so")
 
-// wait waits until an expression is true on the page.
+// wait waits until an expression is true on the page; it may await.
 func wait(ctx context.Context, js string) error {
 	return poll(ctx, "waiting for "+js, func() error {
-		if ok, err := eval[bool](ctx, "Boolean("+js+")"); err != nil || !ok {
+		if ok, err := eval[bool](ctx, "(async () => Boolean("+js+"))()"); err != nil || !ok {
 			return errors.Join(errNotYet, err)
 		}
 		return nil

@@ -84,8 +84,8 @@ const clientSecret = "matrix-client-secret-matrix-client-secret"
 var people = map[string]string{"alice": "Alice Ng", "sam": "Sam Reed"}
 
 const usersYAML = `users:
-  - {id: u1, username: alice, name: Alice Ng, email: alice@example.test, groups: [support]}
-  - {id: u2, username: sam, name: Sam Reed, email: sam@example.test, groups: [fieldworkers]}
+  - {id: u1, username: alice, name: Alice Ng, email: alice@example.com, groups: [support]}
+  - {id: u2, username: sam, name: Sam Reed, email: sam@example.com, groups: [fieldworkers]}
 `
 
 // options are the global options around each app's site.
@@ -137,7 +137,7 @@ func startSite(t *testing.T, a app) *site {
 	s := &site{t: t, dir: t.TempDir(), origin: "https://" + freeAddr(t)}
 	users := map[string]idptest.User{}
 	for name, full := range people {
-		users[name] = idptest.User{Claims: map[string]any{"name": full, "email": name + "@example.test", "groups": []string{"staff"}}}
+		users[name] = idptest.User{Claims: map[string]any{"name": full, "email": name + "@example.com", "groups": []string{"staff"}}}
 	}
 	s.provider = idptest.StartOP(t, idptest.Config{Users: users, Clients: []idptest.Client{{
 		ID: "gateway", Secret: clientSecret,

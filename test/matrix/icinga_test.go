@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,7 +87,11 @@ php_value[session.save_path] = ` + dir + `/sessions
 	if os.Geteuid() == 0 {
 		args = append(args, "--allow-to-run-as-root")
 	}
-	run(t, "PHP-FPM", exec.Command("/usr/sbin/php-fpm8.2", args...), syscall.SIGQUIT, func() bool {
+	programs, err := filepath.Glob("/usr/sbin/php-fpm*")
+	if err != nil || len(programs) == 0 {
+		t.Fatalf("there is no PHP-FPM (test/setup.sh installs it): %v", err)
+	}
+	run(t, "PHP-FPM", exec.Command(slices.Max(programs), args...), syscall.SIGQUIT, func() bool {
 		c, err := net.Dial("tcp", addr) //nolint:noctx // polled
 		if err != nil {
 			return false

@@ -10,6 +10,12 @@ var matrix = []app{
 	django,
 	rt,
 	icinga,
+	unleash,
+	tiddlyWiki,
+	nodeRED,
+	sogo,
+	radicale,
+	nchan,
 }
 
 // app is one app behind the gateway. Its functions get a tab of the browser: see visit, press, fill, wait and eval.
