@@ -39,6 +39,7 @@ var layers = [][]string{
 	{"internal/notify"},
 	{"internal/state"},
 	{"internal/problem"},
+	{"internal/lang"},
 	{"internal/clock"},
 }
 

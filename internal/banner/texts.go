@@ -1,8 +1,7 @@
 package banner
 
 import (
-	"strconv"
-	"strings"
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 )
 
 // texts are what the banner says in one language, escaped when the program starts. {actor}, {target}, {time} and
@@ -218,34 +217,13 @@ var inJapanese = texts{
 	},
 }
 
-// textsFor chooses by Accept-Language: the language of ours with the highest weight, the first of equals.
+// textsFor chooses by Accept-Language.
 func textsFor(accept string) *texts {
-	best, weight := languages[0], 0.0
-	for range 16 { // a longer list is nobody's preference
-		if accept == "" {
-			break
-		}
-		var one string
-		one, accept, _ = strings.Cut(accept, ",")
-		name, params, weighted := strings.Cut(one, ";")
-		name, _, _ = strings.Cut(strings.TrimSpace(name), "-")
-		q := 1.0
-		if weighted {
-			v, ok := strings.CutPrefix(strings.TrimSpace(params), "q=")
-			f, err := strconv.ParseFloat(v, 64)
-			if !ok || err != nil {
-				continue
-			}
-			q = f
-		}
-		if q <= weight {
-			continue
-		}
-		for _, t := range languages {
-			if strings.EqualFold(t.lang, name) {
-				best, weight = t, q
-			}
+	chosen := lang.Of(accept)
+	for _, t := range languages {
+		if t.lang == chosen {
+			return t
 		}
 	}
-	return best
+	return languages[0]
 }
