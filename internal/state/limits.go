@@ -57,6 +57,8 @@ func (i *Impersonation) Check() error {
 		{"reason", i.Reason},
 		{"ticket", i.Ticket},
 		{"return to", i.ReturnTo},
+		{"request", i.Request},
+		{"approved by", i.ApprovedBy},
 		{"end cause", i.EndCause},
 		{"ended by", i.EndedBy},
 	}.check("impersonation", nil, nil, nil)

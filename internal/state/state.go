@@ -75,6 +75,11 @@ type Impersonation struct {
 	Extensions int
 	Extended   time.Duration
 
+	// Emergency: it was started without the approval or consent its policy asks for, and is to be reviewed.
+	Emergency bool
+	// Request is the [Request] it was started by, ApprovedBy the username of who approved that; empty: none, nobody.
+	Request, ApprovedBy string
+
 	EndedAt  time.Time // zero while live
 	EndCause string    // stopped, expired, idle, revoked, …; empty while live
 	EndedBy  string    // username, when a person ended it
@@ -149,6 +154,21 @@ type Store interface {
 	// PruneImpersonations removes up to limit of those that ended before the time given and whose end is recorded,
 	// with their jars, and counts them. The audit keeps their story; here they are only history.
 	PruneImpersonations(ctx context.Context, endedBefore time.Time, limit int) (int, error)
+
+	// CreateRequest adds a request for an impersonation; ErrConflict when the id is taken.
+	CreateRequest(ctx context.Context, r *Request) error
+	Request(ctx context.Context, id string) (*Request, error)
+	// UpdateRequest may not change the id.
+	UpdateRequest(ctx context.Context, id string, f func(*Request) error) error
+	// OpenRequests lists those of which something can still come, oldest first, up to [MaxList].
+	OpenRequests(ctx context.Context) ([]*Request, error)
+	// ListRequests lists all but those in [RequestStepUp], newest first, created before `before` (zero: all), up to
+	// limit (at most [MaxList]). The actor's username is compared exactly; empty matches all.
+	ListRequests(ctx context.Context, actorUsername string, before time.Time, limit int) ([]*Request, error)
+	// DeleteRequest removes one; no error when it is gone already.
+	DeleteRequest(ctx context.Context, id string) error
+	// PruneRequests removes up to limit of those that came to their end before the time given, and counts them.
+	PruneRequests(ctx context.Context, closedBefore time.Time, limit int) (int, error)
 
 	// PutSeen notes a login: inserts, or updates all but FirstSeen. Keyed by issuer and subject.
 	PutSeen(ctx context.Context, u *SeenUser) error

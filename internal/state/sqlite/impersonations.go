@@ -11,9 +11,9 @@ import (
 )
 
 const impersonationColumns = `id, session, site, actor_id, actor_username, actor_name, target_id, target_username, target_name,
-	mode, policy, reason, ticket, return_to, started_at, expires_at, idle, last_seen, ended_at, end_cause, ended_by, end_recorded, extensions, extended`
+	mode, policy, reason, ticket, return_to, started_at, expires_at, idle, last_seen, ended_at, end_cause, ended_by, end_recorded, extensions, extended, emergency, request, approved_by`
 
-const impersonationValues = `?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?`
+const impersonationValues = `?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?`
 
 func scanImpersonation(r row) (*state.Impersonation, error) {
 	var i state.Impersonation
@@ -21,7 +21,7 @@ func scanImpersonation(r row) (*state.Impersonation, error) {
 	var idle, extended int64
 	err := r.Scan(&i.ID, &session, &i.Site, &i.ActorID, &i.ActorUsername, &i.ActorName, &i.TargetID, &i.TargetUsername, &i.TargetName,
 		&i.Mode, &i.Policy, &i.Reason, &i.Ticket, &i.ReturnTo, when{&i.StartedAt}, when{&i.ExpiresAt}, &idle, when{&i.LastSeen},
-		when{&i.EndedAt}, &i.EndCause, &i.EndedBy, &i.EndRecorded, &i.Extensions, &extended)
+		when{&i.EndedAt}, &i.EndCause, &i.EndedBy, &i.EndRecorded, &i.Extensions, &extended, &i.Emergency, &i.Request, &i.ApprovedBy)
 	if err != nil {
 		return nil, err
 	}
@@ -35,14 +35,11 @@ func impersonationArgs(i *state.Impersonation) ([]any, error) {
 	if err := i.Check(); err != nil {
 		return nil, err
 	}
-	recorded := 0
-	if i.EndRecorded {
-		recorded = 1
-	}
 	return []any{
 		i.ID, i.Session[:], i.Site, i.ActorID, i.ActorUsername, i.ActorName, i.TargetID, i.TargetUsername, i.TargetName,
 		i.Mode, i.Policy, i.Reason, i.Ticket, i.ReturnTo, micros(i.StartedAt), micros(i.ExpiresAt), i.Idle.Microseconds(), micros(i.LastSeen),
-		micros(i.EndedAt), i.EndCause, i.EndedBy, recorded, i.Extensions, i.Extended.Microseconds(),
+		micros(i.EndedAt), i.EndCause, i.EndedBy, flag(i.EndRecorded), i.Extensions, i.Extended.Microseconds(),
+		flag(i.Emergency), i.Request, i.ApprovedBy,
 	}, nil
 }
 

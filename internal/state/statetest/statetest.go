@@ -47,6 +47,11 @@ func Run(t *testing.T, open Open) {
 		{"ListImpersonations", listImpersonations},
 		{"UnrecordedEnds", unrecordedEnds},
 		{"PruneImpersonations", prune},
+		{"Requests", requests},
+		{"RequestUpdate", requestUpdate},
+		{"ListRequests", listRequests},
+		{"PruneRequests", pruneRequests},
+		{"ConcurrentClaims", concurrentClaims},
 		{"Seen", seen},
 		{"Jars", jars},
 		{"JarsGoWithTheSession", jarsGo},
@@ -96,6 +101,7 @@ func Impersonation(n int) *state.Impersonation {
 		Mode: "full", Policy: "support", Reason: "can't complete\nbooking ✓", Ticket: "T-1", ReturnTo: "/users?page=2",
 		StartedAt: at(time.Duration(n) * time.Second), ExpiresAt: at(time.Hour), Idle: 10*time.Minute + time.Microsecond, LastSeen: at(time.Minute),
 		Extensions: 2, Extended: 30*time.Minute + time.Microsecond,
+		Emergency: true, Request: "req-1", ApprovedBy: "olga",
 	}
 }
 
@@ -158,6 +164,7 @@ func reopen(t *testing.T, open Open) {
 	s := open(t)
 	with(t, s, 1, 2)
 	check(t, s.CreateImpersonation(ctx, Impersonation(1)))
+	check(t, s.CreateRequest(ctx, Request(1)))
 	check(t, s.PutJar(ctx, &state.Jar{Owner: "imp-1", Host: "app", Sealed: []byte("jar")}))
 	check(t, s.AddKey(ctx, &state.Key{Use: "assertion", ID: "k1", PKCS8: []byte("key"), CreatedAt: at(0)}))
 	check(t, s.PutSetting(ctx, "retention", "400d"))
@@ -171,6 +178,7 @@ func reopen(t *testing.T, open Open) {
 	_, err := s.Session(ctx, Session(2).ID)
 	wantErr(t, err, state.ErrNotFound)
 	same(t, must[*state.Impersonation](t)(s.Impersonation(ctx, "imp-1")), Impersonation(1))
+	same(t, must[*state.Request](t)(s.Request(ctx, "req-1")), Request(1))
 	same(t, must[*state.Jar](t)(s.Jar(ctx, "imp-1", "app")).Sealed, []byte("jar"))
 	same(t, len(must[[]*state.Key](t)(s.Keys(ctx, "assertion"))), 1)
 	same(t, must[string](t)(s.Setting(ctx, "retention")), "400d")
