@@ -39,7 +39,7 @@ func (m *memory) Session(_ context.Context, id state.Hash) (*state.Session, erro
 	return &s, nil
 }
 
-func (m *memory) CreateImpersonation(_ context.Context, i *state.Impersonation) error {
+func (m *memory) CreateImpersonation(_ context.Context, i *state.Impersonation, _ ...state.Telling) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.sessions[i.Session]; !ok {

@@ -154,14 +154,14 @@ func (d *disk) writes(id string) int {
 	return d.updates[id]
 }
 
-func (d *disk) CreateImpersonation(ctx context.Context, i *state.Impersonation) error {
+func (d *disk) CreateImpersonation(ctx context.Context, i *state.Impersonation, told ...state.Telling) error {
 	if err := d.fault(""); err != nil {
 		if d.lost {
-			_ = d.Store.CreateImpersonation(ctx, i) //nolint:errcheck // the caller is told it failed, whatever happened
+			_ = d.Store.CreateImpersonation(ctx, i, told...) //nolint:errcheck // the caller is told it failed, whatever happened
 		}
 		return err
 	}
-	return d.Store.CreateImpersonation(ctx, i)
+	return d.Store.CreateImpersonation(ctx, i, told...)
 }
 
 func (d *disk) UpdateImpersonation(ctx context.Context, id string, f func(*state.Impersonation) error) error {

@@ -61,6 +61,8 @@ func (i *Impersonation) Check() error {
 		{"approved by", i.ApprovedBy},
 		{"end cause", i.EndCause},
 		{"ended by", i.EndedBy},
+		{"reviewed by", i.ReviewedBy},
+		{"review note", i.ReviewNote},
 	}.check("impersonation", nil, nil, nil)
 }
 
@@ -93,6 +95,38 @@ func (k *Key) Check() error {
 		return fmt.Errorf("key: %w: no use or no id", ErrInvalid)
 	}
 	return checks{{"use", k.Use}, {"id", k.ID}}.check("key", nil, nil, k.PKCS8)
+}
+
+// Check tells whether the notice can be stored.
+func (n *Notice) Check() error {
+	if n.ID == "" || n.Via == "" || n.CreatedAt.IsZero() || n.DueAt.IsZero() {
+		return fmt.Errorf("notice: %w: no id, no notifier or no time", ErrInvalid)
+	}
+	return checks{{"id", n.ID}, {"via", n.Via}, {"error", n.Error}}.check("notice", nil, nil, n.Body)
+}
+
+// Check tells whether the word can be stored.
+func (b *Bell) Check() error {
+	if b.Username == "" || b.ImpersonationID == "" || b.CreatedAt.IsZero() {
+		return fmt.Errorf("bell: %w: no username, no impersonation or no time", ErrInvalid)
+	}
+	return checks{{"username", b.Username}, {"impersonation", b.ImpersonationID}}.check("bell", nil, nil, nil)
+}
+
+// Check tells whether the lock can be stored.
+func (l *Lock) Check() error {
+	if l.ActorUsername == "" || l.TargetUsername == "" || l.CreatedAt.IsZero() {
+		return fmt.Errorf("lock: %w: no actor, no target or no time", ErrInvalid)
+	}
+	return checks{{"actor", l.ActorUsername}, {"target", l.TargetUsername}, {"impersonation", l.ImpersonationID}}.check("lock", nil, nil, nil)
+}
+
+// CheckLanguage tells whether a person's language can be stored.
+func CheckLanguage(username, language string) error {
+	if username == "" || language == "" {
+		return fmt.Errorf("language: %w: no username or no language", ErrInvalid)
+	}
+	return checks{{"username", username}, {"language", language}}.check("language", nil, nil, nil)
 }
 
 // CheckSetting tells whether the setting can be stored.

@@ -85,6 +85,13 @@ type Impersonation struct {
 	EndedBy  string    // username, when a person ended it
 	// EndRecorded is set once the impersonation_ended event is in the journal.
 	EndRecorded bool
+
+	// ObjectedAt is when the target said that they had not expected it; zero: they did not.
+	ObjectedAt time.Time
+	// ReviewedAt is when somebody in charge looked at it; zero: nobody has.
+	ReviewedAt time.Time
+	ReviewedBy string // username
+	ReviewNote string
 }
 
 // Live tells whether it has not ended.
@@ -119,6 +126,48 @@ type Key struct {
 	RetiredAt time.Time // zero: in use
 }
 
+// Notice is one delivery of a message that is still to be made: by one notifier, to one address.
+type Notice struct {
+	// ID names the delivery; every try of it has the same.
+	ID string
+	// Via is the notifier that is to carry it.
+	Via string
+	// Body is the message, encoded by its owner.
+	Body []byte
+	// CreatedAt is when it was queued, DueAt when it is to be tried next.
+	CreatedAt, DueAt time.Time
+	// Attempts is how often it was tried.
+	Attempts int
+	// Error is what the last try failed with; may be empty.
+	Error string
+	// Sent is set once it is delivered, while that is not recorded yet.
+	Sent bool
+}
+
+// Bell is word left for a person: somebody else used their account. It is told on a page of their own.
+type Bell struct {
+	// Username is the account's, by its key (see identity.Key).
+	Username        string
+	ImpersonationID string
+	CreatedAt       time.Time
+	// Told is set once they were told while it lasted; how it ended is still to be told.
+	Told bool
+}
+
+// Lock keeps one account from becoming another, until somebody in charge lifts it. Usernames are by their keys.
+type Lock struct {
+	ActorUsername, TargetUsername string
+	// ImpersonationID is the one that was objected to.
+	ImpersonationID string
+	CreatedAt       time.Time
+}
+
+// Telling is what is kept with the start of an impersonation, so that people are told of it.
+type Telling struct {
+	Notices []*Notice
+	Bell    *Bell // may be nil
+}
+
 // Store is durable state. All methods are safe for concurrent use and honour the context. Times are kept to the
 // microsecond, in UTC. Update functions run inside a transaction, may run more than once, and must not call the
 // store; an error from them aborts and is returned as it is. A record that breaks a limit (see Check) is refused with
@@ -138,8 +187,9 @@ type Store interface {
 	ExpiredSessions(ctx context.Context, created, seen time.Time, limit int) ([]*Session, error)
 
 	// CreateImpersonation refuses a second live one for the same session with ErrConflict, and one for a session
-	// that is gone with ErrNotFound (so that a logout can't be overtaken by a start).
-	CreateImpersonation(ctx context.Context, i *Impersonation) error
+	// that is gone with ErrNotFound (so that a logout can't be overtaken by a start). With told, what it is to be told
+	// of is kept in the same transaction: there is not one without the other.
+	CreateImpersonation(ctx context.Context, i *Impersonation, told ...Telling) error
 	Impersonation(ctx context.Context, id string) (*Impersonation, error)
 	UpdateImpersonation(ctx context.Context, id string, f func(*Impersonation) error) error
 	// LiveImpersonations lists all that have not ended, oldest first.
@@ -176,6 +226,38 @@ type Store interface {
 	EachSeen(ctx context.Context, f func(*SeenUser) error) error
 	// SeenSince is EachSeen for those last seen at since or later, oldest first.
 	SeenSince(ctx context.Context, since time.Time, f func(*SeenUser) error) error
+
+	// PutNotices queues deliveries, all or none. Those whose ids are there already stay as they are.
+	PutNotices(ctx context.Context, n ...*Notice) error
+	// ClaimNotices takes up to limit deliveries by the notifier that are due at now, the earliest first, and makes them
+	// due again at until: by then whoever took them has dealt with them, or died. Next is when the earliest of the
+	// others is due; zero: there are none.
+	ClaimNotices(ctx context.Context, via string, now, until time.Time, limit int) (claimed []*Notice, next time.Time, err error)
+	// UpdateNotice keeps DueAt, Attempts, Error and Sent; no error when it is gone.
+	UpdateNotice(ctx context.Context, n *Notice) error
+	// DeleteNotice removes one; no error when it is gone.
+	DeleteNotice(ctx context.Context, id string) error
+	// CountNotices counts what is queued, by notifier.
+	CountNotices(ctx context.Context) (map[string]int, error)
+
+	// PutBell leaves word, or replaces what is there for the same person and impersonation.
+	PutBell(ctx context.Context, b *Bell) error
+	// Bells lists all that is left, oldest first.
+	Bells(ctx context.Context) ([]*Bell, error)
+	// DeleteBell removes one; no error when it is gone.
+	DeleteBell(ctx context.Context, username, impersonationID string) error
+
+	// PutLock locks a pair; a lock that is there already stays as it is.
+	PutLock(ctx context.Context, l *Lock) error
+	// Locks lists all, oldest first.
+	Locks(ctx context.Context) ([]*Lock, error)
+	// DeleteLock removes one; ErrNotFound when there is none.
+	DeleteLock(ctx context.Context, actorUsername, targetUsername string) error
+
+	// PutLanguage notes in which language a person reads, by their username's key.
+	PutLanguage(ctx context.Context, username, language string) error
+	// Language is what was noted last; ErrNotFound: nothing was.
+	Language(ctx context.Context, username string) (string, error)
 
 	PutJar(ctx context.Context, j *Jar) error
 	Jar(ctx context.Context, owner, host string) (*Jar, error)

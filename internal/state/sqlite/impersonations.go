@@ -11,9 +11,10 @@ import (
 )
 
 const impersonationColumns = `id, session, site, actor_id, actor_username, actor_name, target_id, target_username, target_name,
-	mode, policy, reason, ticket, return_to, started_at, expires_at, idle, last_seen, ended_at, end_cause, ended_by, end_recorded, extensions, extended, emergency, request, approved_by`
+	mode, policy, reason, ticket, return_to, started_at, expires_at, idle, last_seen, ended_at, end_cause, ended_by, end_recorded, extensions, extended,
+	emergency, request, approved_by, objected_at, reviewed_at, reviewed_by, review_note`
 
-const impersonationValues = `?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?`
+const impersonationValues = `?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?`
 
 func scanImpersonation(r row) (*state.Impersonation, error) {
 	var i state.Impersonation
@@ -21,7 +22,8 @@ func scanImpersonation(r row) (*state.Impersonation, error) {
 	var idle, extended int64
 	err := r.Scan(&i.ID, &session, &i.Site, &i.ActorID, &i.ActorUsername, &i.ActorName, &i.TargetID, &i.TargetUsername, &i.TargetName,
 		&i.Mode, &i.Policy, &i.Reason, &i.Ticket, &i.ReturnTo, when{&i.StartedAt}, when{&i.ExpiresAt}, &idle, when{&i.LastSeen},
-		when{&i.EndedAt}, &i.EndCause, &i.EndedBy, &i.EndRecorded, &i.Extensions, &extended, &i.Emergency, &i.Request, &i.ApprovedBy)
+		when{&i.EndedAt}, &i.EndCause, &i.EndedBy, &i.EndRecorded, &i.Extensions, &extended, &i.Emergency, &i.Request, &i.ApprovedBy,
+		when{&i.ObjectedAt}, when{&i.ReviewedAt}, &i.ReviewedBy, &i.ReviewNote)
 	if err != nil {
 		return nil, err
 	}
@@ -39,25 +41,42 @@ func impersonationArgs(i *state.Impersonation) ([]any, error) {
 		i.ID, i.Session[:], i.Site, i.ActorID, i.ActorUsername, i.ActorName, i.TargetID, i.TargetUsername, i.TargetName,
 		i.Mode, i.Policy, i.Reason, i.Ticket, i.ReturnTo, micros(i.StartedAt), micros(i.ExpiresAt), i.Idle.Microseconds(), micros(i.LastSeen),
 		micros(i.EndedAt), i.EndCause, i.EndedBy, flag(i.EndRecorded), i.Extensions, i.Extended.Microseconds(),
-		flag(i.Emergency), i.Request, i.ApprovedBy,
+		flag(i.Emergency), i.Request, i.ApprovedBy, micros(i.ObjectedAt), micros(i.ReviewedAt), i.ReviewedBy, i.ReviewNote,
 	}, nil
 }
 
-func (s *store) CreateImpersonation(ctx context.Context, i *state.Impersonation) error {
+func (s *store) CreateImpersonation(ctx context.Context, i *state.Impersonation, told ...state.Telling) error {
 	const doing = "creating impersonation"
 	args, err := impersonationArgs(i)
 	if err != nil {
 		return err
 	}
-	n, err := s.exec(ctx, doing, `INSERT INTO impersonations (`+impersonationColumns+`) SELECT `+impersonationValues+` WHERE EXISTS (SELECT 1 FROM sessions WHERE id = ?)`,
-		append(args, i.Session[:])...)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return fmt.Errorf("%s: its session: %w", doing, state.ErrNotFound)
-	}
-	return nil
+	return s.tx(ctx, doing, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO impersonations (`+impersonationColumns+`) SELECT `+impersonationValues+` WHERE EXISTS (SELECT 1 FROM sessions WHERE id = ?)`,
+			append(args, i.Session[:])...)
+		if err != nil {
+			return failed(ctx, doing, err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return failed(ctx, doing, err)
+		}
+		if n == 0 {
+			return fmt.Errorf("%s: its session: %w", doing, state.ErrNotFound)
+		}
+		for _, t := range told {
+			if err := putNotices(ctx, tx, t.Notices); err != nil {
+				return err
+			}
+			if t.Bell == nil {
+				continue
+			}
+			if err := putBell(ctx, tx, t.Bell); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *store) Impersonation(ctx context.Context, id string) (*state.Impersonation, error) {

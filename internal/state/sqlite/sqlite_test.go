@@ -110,7 +110,7 @@ func TestRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			raw(t, path, `INSERT INTO schema_versions (version_id, is_applied) VALUES (7001, 1)`)
-		}, "schema version 7001 and this program knows versions up to 3: a newer caddy-impersonate has written it"},
+		}, "schema version 7001 and this program knows versions up to"},
 		{"not a database", func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte(strings.Repeat("users:\n", 200)), 0o600); err != nil {
 				t.Fatal(err)

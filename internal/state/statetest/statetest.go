@@ -55,6 +55,11 @@ func Run(t *testing.T, open Open) {
 		{"Seen", seen},
 		{"Jars", jars},
 		{"JarsGoWithTheSession", jarsGo},
+		{"Notices", notices},
+		{"StartTelling", startTelling},
+		{"Bells", bells},
+		{"Locks", locks},
+		{"Languages", personLanguages},
 		{"Keys", keys},
 		{"Settings", settings},
 		{"Limits", limits},
@@ -102,6 +107,7 @@ func Impersonation(n int) *state.Impersonation {
 		StartedAt: at(time.Duration(n) * time.Second), ExpiresAt: at(time.Hour), Idle: 10*time.Minute + time.Microsecond, LastSeen: at(time.Minute),
 		Extensions: 2, Extended: 30*time.Minute + time.Microsecond,
 		Emergency: true, Request: "req-1", ApprovedBy: "olga",
+		ObjectedAt: at(2 * time.Minute), ReviewedAt: at(3 * time.Minute), ReviewedBy: "owner", ReviewNote: "talked to Sam\n✓",
 	}
 }
 
