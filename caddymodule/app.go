@@ -143,7 +143,10 @@ func (a *App) Validate() error {
 // rules are the settings as the policy package wants them.
 func (a *App) rules() policy.Rules {
 	match := func(m config.Match) policy.Match { return policy.Match{Groups: m.Groups, Users: m.Users} }
-	rules := policy.Rules{Protect: match(a.Protect), Roles: make(map[string]policy.Match)}
+	rules := policy.Rules{
+		Protect: match(a.Protect), Roles: make(map[string]policy.Match),
+		StepUp: policy.StepUp{Within: a.OIDC.StepUp.Std(), ACR: a.OIDC.StepUpACR},
+	}
 	for role, m := range a.Roles {
 		rules.Roles[role] = match(m)
 	}
@@ -151,10 +154,18 @@ func (a *App) rules() policy.Rules {
 		compiled := policy.Policy{
 			Name: p.Name, Actor: match(p.Actor), Target: match(p.Target), When: p.When, Modes: p.Modes,
 			Duration: p.Duration.Std(), Idle: p.Idle.Std(), Extension: p.Extension.Std(), Extensions: p.Extensions, Color: p.Color,
+			Approvers: match(p.Approvers), RequestLife: p.RequestExpires.Std(), Emergency: p.Emergency,
 		}
 		for _, r := range p.Require {
-			if r == config.RequireReason {
+			switch r {
+			case config.RequireReason:
 				compiled.RequireReason = true
+			case config.RequireStepUp:
+				compiled.RequireStepUp = true
+			case config.RequireApproval:
+				compiled.RequireApproval = true
+			case config.RequireConsent:
+				compiled.RequireConsent = true
 			}
 		}
 		rules.Policies = append(rules.Policies, compiled)

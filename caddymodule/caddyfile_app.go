@@ -41,6 +41,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        client_secret <secret>
 //	        scopes        <scope…>
 //	        claim         <name> <path>
+//	        step_up       <duration> [<acr…>]
 //	    }
 //	    directory file <path>
 //	    directory seen
@@ -55,7 +56,10 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        idle     <duration>
 //	        extension <duration> [<times>]
 //	        color    <color>
-//	        require  reason
+//	        require  reason|step_up|approval|consent…
+//	        approvers group|user <name…>
+//	        request_expires <duration>
+//	        emergency
 //	    }
 //	    session {
 //	        lifetime <duration>
@@ -172,7 +176,7 @@ func guests(namespace string) []string {
 }
 
 func parseOIDC(d *caddyfile.Dispenser, o *config.OIDC) error {
-	options := []string{"issuer", "client_id", "client_secret", "scopes", "claim"}
+	options := []string{"issuer", "client_id", "client_secret", "scopes", "claim", "step_up"}
 	return readBlock(d, "oidc", options, func(b *block, option string) error {
 		switch option {
 		case "issuer":
@@ -201,9 +205,33 @@ func parseOIDC(d *caddyfile.Dispenser, o *config.OIDC) error {
 			}
 			o.Claims[v[0]] = v[1]
 			return nil
+		case "step_up":
+			return parseStepUp(b, o)
 		}
 		return b.unknown(option)
 	})
+}
+
+// parseStepUp reads how recent a login has to be, and which authentication contexts will do.
+func parseStepUp(b *block, o *config.OIDC) error {
+	const option, example = "step_up", "step_up 5m"
+	if err := b.once(option); err != nil {
+		return err
+	}
+	v, err := b.values(option, 1, -1, example)
+	if err != nil {
+		return err
+	}
+	if o.StepUp, err = config.ParseDuration(v[0]); err != nil {
+		return b.Errf("%s: %s: %w", b.name, option, err)
+	}
+	if o.StepUp == 0 {
+		return b.Errf("%s: %s: no login is as recent as that; write such as: %s", b.name, option, example)
+	}
+	if len(v) > 1 {
+		o.StepUpACR = v[1:]
+	}
+	return nil
 }
 
 func (a *App) parseRole(b *block) error {
@@ -233,7 +261,7 @@ func (a *App) parsePolicy(b *block) error {
 	if err := b.once("policy", p.Name); err != nil {
 		return err
 	}
-	options := []string{"actor", "target", "when", "mode", "duration", "idle", "extension", "color", "require"}
+	options := []string{"actor", "target", "when", "mode", "duration", "idle", "extension", "color", "require", "approvers", "request_expires", "emergency"}
 	err := readBlock(b.Dispenser, "policy "+p.Name, options, func(b *block, option string) (err error) {
 		switch option {
 		case "actor":
@@ -266,7 +294,19 @@ func (a *App) parsePolicy(b *block) error {
 			if err := b.once(option); err != nil {
 				return err
 			}
-			p.Require, err = b.words(option, "require reason", []string{"reason"})
+			known := []string{config.RequireReason, config.RequireStepUp, config.RequireApproval, config.RequireConsent}
+			p.Require, err = b.words(option, "require reason approval", known)
+			return err
+		case "approvers":
+			return b.match(option, &p.Approvers)
+		case "request_expires":
+			return b.duration(option, &p.RequestExpires, "1h")
+		case "emergency":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			p.Emergency = true
+			_, err = b.values(option, 0, 0, option)
 			return err
 		}
 		return b.unknown(option)

@@ -179,7 +179,7 @@ func TestJSONRefuses(t *testing.T) {
 	const oidc = `"oidc":{"issuer":"https://idp.example.com","client_id":"a","client_secret":"b"}`
 	for name, tt := range map[string]struct{ app, want string }{
 		"unknown key":       {`{` + oidc + `,"retention":"400d"}`, `unknown field "retention"`},
-		"unknown oidc key":  {`{"oidc":{"step_up":"5m"}}`, `unknown field "step_up"`},
+		"unknown oidc key":  {`{"oidc":{"prompt":"login"}}`, `unknown field "prompt"`},
 		"unknown backend":   {`{` + oidc + `,"state":{"backend":"postgres"}}`, "unknown module: impersonate.state.postgres"},
 		"unknown source":    {`{` + oidc + `,"directories":[{"source":"scim"}]}`, "unknown module: impersonate.directories.scim"},
 		"unknown sink":      {`{` + oidc + `,"audit":{"sinks":[{"sink":"kafka"}]}}`, "unknown module: impersonate.sinks.kafka"},

@@ -100,6 +100,12 @@ func (a *App) Validate() error {
 			errs = append(errs, fmt.Errorf("policy %s: there are two of that name; rename one, the name is in the audit", p.Name))
 		}
 		names[p.Name] = true
+		if slices.Contains(p.Require, RequireStepUp) && a.OIDC.StepUp == 0 {
+			errs = append(errs, fmt.Errorf("policy %s: require step_up: how recent the login has to be is not said; write step_up 5m into oidc", p.Name))
+		}
+		if slices.Contains(p.Require, RequireApproval) && p.Approvers.Empty() && a.Roles["owner"].Empty() {
+			errs = append(errs, fmt.Errorf("policy %s: require approval: nobody can give it; write approvers group NAME…, or give somebody the role owner", p.Name))
+		}
 	}
 	errs = append(errs, a.Session.Validate(), a.Audit.validate())
 	return errors.Join(errs...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // OIDC is an OpenID Connect provider and the client registered for the gateway at it. The redirect URI to register is
@@ -29,6 +30,14 @@ type OIDC struct {
 	// username is preferred_username, name is name, email is email, groups is groups. What is given here
 	// is added to these.
 	Claims map[string]string `json:"claims,omitempty"`
+
+	// StepUp is how long ago a fresh login may be at a start, where a policy requires one. The provider has to say when it
+	// was (claim auth_time). From 10s to 1d. Default: no policy can require it.
+	StepUp Duration `json:"step_up,omitempty"`
+
+	// StepUpACR are the authentication contexts that such a login may have (claim acr); they are asked for as acr_values.
+	// Default: any.
+	StepUpACR []string `json:"step_up_acr,omitempty"`
 }
 
 // defaultClaims are the standard claims (OpenID Connect Core 1.0, section 5.1), and groups as most providers name it.
@@ -40,7 +49,10 @@ var defaultClaims = map[string]string{
 	"groups":   "groups",
 }
 
-const maxClaims = 32
+const (
+	maxClaims = 32
+	maxACR    = 8
+)
 
 func (o *OIDC) setDefaults() {
 	if len(o.Scopes) == 0 {
@@ -73,6 +85,19 @@ func (o *OIDC) validate() error {
 	for _, s := range o.Scopes {
 		if !isScope(s) {
 			errs = append(errs, fmt.Errorf("oidc scopes: %q is no scope; write names without spaces or quotes, separated by spaces", s))
+		}
+	}
+	switch {
+	case o.StepUp == 0 && len(o.StepUpACR) > 0:
+		errs = append(errs, errors.New("oidc step_up: how recent the login has to be is missing; write such as step_up 5m urn:example:mfa"))
+	case o.StepUp != 0 && (o.StepUp < Duration(10*time.Second) || o.StepUp > Duration(day)):
+		errs = append(errs, fmt.Errorf("oidc step_up %s: must be from 10s to 1d; write such as 5m", o.StepUp))
+	case len(o.StepUpACR) > maxACR:
+		errs = append(errs, fmt.Errorf("oidc step_up: %d authentication contexts; at most %d", len(o.StepUpACR), maxACR))
+	}
+	for i, acr := range o.StepUpACR {
+		if !isScope(acr) || slices.Contains(o.StepUpACR[:i], acr) {
+			errs = append(errs, fmt.Errorf("oidc step_up: %.80q is no authentication context, or there twice; write what the provider puts into the claim acr", acr))
 		}
 	}
 	if len(o.Claims) > maxClaims {

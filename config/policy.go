@@ -14,8 +14,13 @@ var (
 	requirements = []string{RequireReason}
 )
 
-// RequireReason makes the actor write down why, at the start.
-const RequireReason = "reason"
+// What a start can be made to meet.
+const (
+	RequireReason   = "reason"   // the actor writes down why
+	RequireStepUp   = "step_up"  // they have just logged in again; see OIDC.StepUp
+	RequireApproval = "approval" // one of the approvers agrees
+	RequireConsent  = "consent"  // the target agrees
+)
 
 // Modes of an impersonation: everything the target may do, or only requests that change nothing.
 const (
@@ -84,8 +89,18 @@ type Policy struct {
 	// Color of the banner, #rgb or #rrggbb. Default: the site's.
 	Color string `json:"color,omitempty"`
 
-	// Require is what the actor has to give at the start: reason. Default: nothing.
+	// Require is what a start needs: reason, step_up, approval, consent. Default: nothing.
 	Require []string `json:"require,omitempty"`
+
+	// Approvers may approve, where approval is required; never the actor or the target themselves. Default: the owners.
+	Approvers Match `json:"approvers,omitzero"`
+
+	// RequestExpires is how long a start waits for approval and consent. Default: 1h. At most 7d.
+	RequestExpires Duration `json:"request_expires,omitempty"`
+
+	// Emergency lets the actor start without approval and consent, with a reason; owners are told at once, and it is to be
+	// reviewed. Default: false.
+	Emergency bool `json:"emergency,omitempty"`
 }
 
 // MaxImpersonation is the longest a policy may let an impersonation last.
@@ -122,11 +137,28 @@ func (p *Policy) Validate() error {
 	} else if p.Idle < 0 || p.Idle > p.Duration {
 		errs = append(errs, fmt.Errorf("%s: idle %s: must be shorter than the duration, %s, or it ends nothing; write such as 10m", what, p.Idle, p.Duration))
 	}
-	errs = append(errs, p.validateExtension(what))
+	errs = append(errs, p.validateExtension(what), p.validateAgreement(what))
 	if p.Color != "" && !isColor(p.Color) {
 		errs = append(errs, fmt.Errorf("%s: color %.40q: not a colour; write \"#b91c1c\", in quotes", what, p.Color))
 	}
 	return errors.Join(errs...)
+}
+
+func (p *Policy) validateAgreement(what string) error {
+	approval, consent := slices.Contains(p.Require, RequireApproval), slices.Contains(p.Require, RequireConsent)
+	switch {
+	case !p.Approvers.Empty() && !approval:
+		return fmt.Errorf("%s: approvers: nothing asks for them; add require approval", what)
+	case !approval && !consent && p.Emergency:
+		return fmt.Errorf("%s: emergency: there is nothing to go without; add require approval or consent, or remove it", what)
+	case !approval && !consent && p.RequestExpires != 0:
+		return fmt.Errorf("%s: request_expires: nobody is asked; add require approval or consent, or remove it", what)
+	case p.RequestExpires != 0 && (p.RequestExpires < Duration(time.Minute) || p.RequestExpires > Duration(7*day)):
+		return fmt.Errorf("%s: request_expires %s: must be from 1m to 7d; write such as 1h", what, p.RequestExpires)
+	case !p.Approvers.Empty():
+		return p.Approvers.validate(what + ": approvers")
+	}
+	return nil
 }
 
 func (p *Policy) validateExtension(what string) error {

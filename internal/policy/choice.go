@@ -23,6 +23,8 @@ type Choice struct {
 	Reason   string
 	Ticket   string
 	Duration time.Duration
+	// Emergency asks for a start without the agreement of others that the policy requires.
+	Emergency bool
 }
 
 // Check tells why a choice is not within what was decided; nil: it is.
@@ -37,7 +39,7 @@ func (s *Set) Settle(d Decision, want Choice) (Choice, *Refusal) {
 	if d.Refusal != nil {
 		return Choice{}, d.Refusal
 	}
-	got := Choice{Mode: want.Mode, Reason: CleanText(want.Reason), Ticket: CleanText(want.Ticket), Duration: want.Duration}
+	got := Choice{Mode: want.Mode, Reason: CleanText(want.Reason), Ticket: CleanText(want.Ticket), Duration: want.Duration, Emergency: want.Emergency}
 	if got.Mode == "" {
 		got.Mode = d.Modes[0]
 	}
@@ -47,7 +49,9 @@ func (s *Set) Settle(d Decision, want Choice) (Choice, *Refusal) {
 	switch {
 	case !slices.Contains(d.Modes, got.Mode):
 		return Choice{}, d.modeRefusal()
-	case d.RequireReason && visible(got.Reason) < MinReason:
+	case got.Emergency && !d.Emergency:
+		return Choice{}, refuse(RefusedEmergency)
+	case (d.RequireReason || got.Emergency) && visible(got.Reason) < MinReason:
 		return Choice{}, &Refusal{Code: RefusedReason, Message: fmt.Sprintf("Write down why you need this account, in at least %d characters.", MinReason)}
 	case utf8.RuneCountInString(got.Reason) > MaxReason:
 		return Choice{}, &Refusal{Code: RefusedReasonLong, Message: fmt.Sprintf("The reason is too long. Shorten it to %d characters.", MaxReason)}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,10 +27,12 @@ type Set struct {
 	owner    bits
 	auditor  bits
 	policies []compiled
+	stepUp   StepUp
 }
 
 type compiled struct {
 	actor, target bits
+	approvers     bits
 	decision      Decision
 	// What it asks for beside actor and target, and whether the answer hangs on time or request.
 	conditional, now, request bool
@@ -43,10 +46,13 @@ func Compile(r Rules) (*Set, error) {
 	}
 	t := newTerms()
 	s := &Set{terms: t, protect: t.compile(r.Protect), owner: t.compile(r.Roles[RoleOwner]), auditor: t.compile(r.Roles[RoleAuditor])}
+	s.stepUp = StepUp{r.StepUp.Within, slices.Clone(r.StepUp.ACR)}
 	for _, p := range r.Policies {
 		d := Decision{
 			Policy: p.Name, Modes: slices.Clone(p.Modes), Duration: p.duration(), Idle: p.Idle, RequireReason: p.RequireReason,
 			Extension: p.Extension, Extensions: p.Extensions, Color: p.Color,
+			RequireStepUp: p.RequireStepUp, RequireApproval: p.RequireApproval, RequireConsent: p.RequireConsent,
+			RequestLife: cmp.Or(p.RequestLife, DefaultRequestLife), Emergency: p.Emergency,
 		}
 		if d.Extension > 0 && d.Extensions == 0 {
 			d.Extensions = 1
@@ -55,6 +61,9 @@ func Compile(r Rules) (*Set, error) {
 			d.Modes = []string{ModeFull}
 		}
 		c := compiled{actor: t.compile(p.Actor), target: t.compile(p.Target), decision: d}
+		if c.approvers = t.compile(p.Approvers); p.Approvers.size() == 0 {
+			c.approvers = s.owner
+		}
 		if p.When != "" {
 			when, err := compileCondition(p.When)
 			if err != nil {
@@ -102,7 +111,7 @@ func validate(r Rules) error {
 
 	seen := make(map[string]bool)
 	for i, p := range r.Policies {
-		names += p.Actor.size() + p.Target.size()
+		names += p.Actor.size() + p.Target.size() + p.Approvers.size()
 		where := fmt.Sprintf("policy %q", p.Name)
 		if msg := checkName(p.Name); msg != "" {
 			where = fmt.Sprintf("policy no. %d", i+1)
@@ -113,6 +122,12 @@ func validate(r Rules) error {
 		seen[p.Name] = true
 		for _, err := range p.problems() {
 			add("%s: %w", where, err)
+		}
+		switch {
+		case p.RequireStepUp && r.StepUp.Within <= 0:
+			add("%s: require step_up: how recent the login has to be is not said; write step_up 5m into oidc", where)
+		case p.RequireApproval && p.Approvers.size() == 0 && r.Roles[RoleOwner].size() == 0:
+			add("%s: require approval: nobody can give it; name approvers, or give somebody the role owner", where)
 		}
 	}
 	if names > maxNames {
@@ -160,6 +175,16 @@ func (p *Policy) problems() []error {
 				add("when: %s", line)
 			}
 		}
+	}
+	switch {
+	case !p.RequireApproval && p.Approvers.size() > 0:
+		add("approvers: nothing asks for them; add require approval")
+	case p.Approvers.blank():
+		add("approvers: a group or username is empty")
+	case p.RequestLife < 0:
+		add("request_expires %s: must be positive", p.RequestLife)
+	case !p.RequireApproval && !p.RequireConsent && (p.Emergency || p.RequestLife > 0):
+		add("emergency and request_expires: nobody is asked for anything; add require approval or consent")
 	}
 	switch {
 	case p.Extension < 0 || p.Extensions < 0:

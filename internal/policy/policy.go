@@ -40,6 +40,7 @@ type Rules struct {
 	Roles    map[string]Match // role → who has it
 	Protect  Match            // never a target
 	Policies []Policy         // the first that matches decides
+	StepUp   StepUp           // what RequireStepUp asks for
 }
 
 // Policy lets the people its Actor matches become those its Target matches.
@@ -63,6 +64,17 @@ type Policy struct {
 	Color string
 	// RequireReason refuses a start without a reason.
 	RequireReason bool
+	// RequireStepUp refuses a start without a fresh login.
+	RequireStepUp bool
+	// RequireApproval refuses a start that none of the Approvers has agreed to; without any, the owners may.
+	RequireApproval bool
+	Approvers       Match
+	// RequireConsent refuses a start that the target has not agreed to.
+	RequireConsent bool
+	// RequestLife is how long a start waits for that; 0: an hour.
+	RequestLife time.Duration
+	// Emergency lets the actor start without either, with a reason.
+	Emergency bool
 }
 
 // Person is somebody and what is known of them now.
@@ -101,4 +113,9 @@ type Decision struct {
 	Extensions    int
 	Color         string
 	RequireReason bool
+	// What else a start needs: see [Set.Missing].
+	RequireStepUp, RequireApproval, RequireConsent bool
+	// RequestLife is how long a start waits for an agreement. Emergency: it can do without.
+	RequestLife time.Duration
+	Emergency   bool
 }

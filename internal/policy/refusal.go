@@ -35,6 +35,18 @@ const (
 	RefusedDurationShort   = "duration_too_short"
 	RefusedExtension       = "extension_not_offered"
 	RefusedExtensionsUsed  = "extensions_used_up"
+	// What a start can be given yet.
+	RefusedApproval = "approval_required"
+	RefusedConsent  = "consent_required"
+	RefusedStepUp   = "step_up_required"
+	// Of emergencies, and of starts that waited for somebody.
+	RefusedEmergency       = "emergency_not_offered"
+	RefusedApprover        = "approver_not_allowed"
+	RefusedApprovalVoid    = "approval_void" // given, but by somebody who may not give it any more
+	RefusedRequestClosed   = "request_closed"
+	RefusedRequestExpired  = "request_expired"
+	RefusedRequestSite     = "request_other_site"
+	RefusedRequestsTooMany = "requests_too_many"
 )
 
 // messages of the refusals that are the same for everybody. They name no account, group or policy: whoever may not
@@ -51,8 +63,21 @@ var messages = map[string]string{
 	RefusedCondition:       "You may not use this account at this moment, or from where you are. Try again when that has changed, or ask an administrator.",
 	RefusedConditionFailed: "Whether you may use this account can’t be told, because of a mistake in the rules or something missing in an account. Tell an administrator: the gateway’s log says what it is.",
 	RefusedExtension:       "The time in this account can't be extended. Return to your own account, and start again if you need longer.",
+	RefusedApproval:        "Somebody else has to approve this first. Ask for it; you can start as soon as they have.",
+	RefusedConsent:         "The person whose account this is has to agree first. Ask them; you can start as soon as they have.",
+	RefusedStepUp:          "This account may only be used right after a fresh login. Log in again, then start.",
+	RefusedEmergency:       "This account can't be used without the agreement it needs, not even in an emergency. Ask for it.",
+	RefusedApprover:        "This is not yours to decide. Leave it to those who may, or ask an administrator.",
+	RefusedApprovalVoid:    "Whoever approved this may not approve it any more. Ask again.",
+	RefusedRequestClosed:   "This request has been dealt with: nothing can be started or decided by it any more. Ask again if you need to.",
+	RefusedRequestExpired:  "This request has expired. Ask again if you still need it.",
+	RefusedRequestSite:     "This was asked for at another site. Open it there.",
+	RefusedRequestsTooMany: "Too many of your requests are open. Wait until they are decided, or cancel some.",
 	RefusedExtensionsUsed:  "The time in this account can't be extended any further. Return to your own account, and start again if you need longer.",
 }
+
+// Refuse is the refusal of a code that needs no more than its sentence.
+func Refuse(code string) *Refusal { return refuse(code) }
 
 func refuse(code string) *Refusal { return &Refusal{Code: code, Message: messages[code]} }
 
