@@ -138,7 +138,7 @@
 				const message = event.data || {};
 				// Another tab of the same impersonation is no news.
 				if (message.type === "start" && message.id === host.dataset.id) return;
-				setTimeout(check, message.type === "stop" ? 1000 : 0);
+				setTimeout(heed, message.type === "stop" ? 1000 : 0);
 			};
 			tell("start");
 		} catch {
@@ -257,9 +257,15 @@
 		said = setTimeout(() => over || say(""), LINGER * 3);
 	}
 
-	// check asks the server whether this page is still whose it says.
+	// heed checks on another tab's word, which comes only once: till the server has answered.
+	async function heed(tries = 5) {
+		if ((await check()) || over || gone || tries === 1) return;
+		setTimeout(heed, 2000, tries - 1);
+	}
+
+	// check asks the server whether this page is still whose it says, and tells whether it answered.
 	async function check() {
-		if (busy || over || gone) return;
+		if (busy || over || gone) return false;
 		busy = true;
 		polled = performance.now();
 		try {
@@ -270,17 +276,19 @@
 			});
 			if (response.status === 401) {
 				leave(host.dataset.changed);
-				return;
+				return true;
 			}
-			if (!response.ok) return;
+			if (!response.ok) return false;
 			const live = (await response.json()).impersonation;
 			if (!live || live.id !== host.dataset.id) {
 				leave(host.dataset.changed);
-				return;
+				return true;
 			}
 			follow(response, live);
+			return true;
 		} catch {
 			// offline, or forbidden by the page's policy: the clock still runs
+			return false;
 		} finally {
 			busy = false;
 		}
