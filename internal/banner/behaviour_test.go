@@ -96,7 +96,7 @@ func driveChecks(t *testing.T, a *app, checks []check) map[string]any {
 	}
 	a.pages["/driver"] = testPage{bare: true, body: fmt.Sprintf(driver, list)}
 	a.results = make(chan []byte, 1)
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	exited := make(chan error, 1)
 	go func() {

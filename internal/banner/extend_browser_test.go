@@ -92,6 +92,9 @@ func TestExtendInBrowser(t *testing.T) {
 		if strings.HasSuffix(r.Referer(), "/elsewhere") {
 			until, done, left = until.Add(30*time.Minute), 2, 0
 		}
+		if strings.HasSuffix(r.Referer(), "/refused") {
+			left = 0
+		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"impersonation":{"id":"imp-1","expires_at":%q,"extensions":%d,"extensions_left":%d}}`, until.UTC().Format(time.RFC3339), done, left)
 	}
@@ -111,6 +114,7 @@ func TestExtendInBrowser(t *testing.T) {
 			find(".more").click(); return [await until(() => find(".say").textContent === "The time could not be extended."), await until(() => find(".more").hidden)]`},
 		{Name: "under a strict policy", Path: "/closed", Want: []any{true, "/closed"}, Check: `find(".more").click(); return [await until(() => find(".more").value === "2"), path()]`},
 		{Name: "without a call, by the form", Path: "/urgent", Want: "/.impersonate/extend", Check: `
+			find("form").target = "_self"; // the driver is at the top
 			win.fetch = () => Promise.reject(new TypeError("blocked")); find(".more").click(); await until(() => path() !== "/urgent"); return path()`},
 		{Name: "extended in another tab", Path: "/elsewhere", Want: []any{true, true, "3"}, Check: `const now = win.performance.now(); win.performance.now = () => now; // never time to ask by itself
 			new win.BroadcastChannel("impersonate").postMessage({type: "extend", id: "imp-1"});
@@ -218,6 +222,7 @@ func TestLeavingIsNotHeldUp(t *testing.T) {
 			await until(() => path() === "/.impersonate/ended"); return [said, path() + win.location.search, window.asked]`,
 		},
 		{Name: "the way back is no view of the page's router", Path: "/routes", Want: []any{true, "/.impersonate/stop"}, Check: `
+			find("form").target = "_self"; // the driver is at the top
 			win.onbeforeunload = null; find(".stop").click(); return [await until(() => path() === "/.impersonate/stop"), path()]`},
 	})
 }
