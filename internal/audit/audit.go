@@ -47,6 +47,17 @@ const (
 	EventImpersonationRefused  = "impersonation_refused"
 	EventImpersonationExtended = "impersonation_extended"
 	EventImpersonationEnded    = "impersonation_ended"
+	EventEmergencyStarted      = "emergency_started"  // one began without the approval or consent its policy asks for; to be reviewed
+	EventApprovalRequested     = "approval_requested" // a start waits for a second person; detail: request, mode, duration
+	EventApprovalGranted       = "approval_granted"   // detail: by
+	EventApprovalRefused       = "approval_refused"   // likewise; also taken back before the start
+	EventApprovalExpired       = "approval_expired"   // nobody decided, or the actor did not start, in time
+	EventApprovalCancelled     = "approval_cancelled" // by the actor
+	EventConsentRequested      = "consent_requested"  // the same for the target's consent
+	EventConsentGranted        = "consent_granted"
+	EventConsentRefused        = "consent_refused"
+	EventConsentExpired        = "consent_expired"
+	EventConsentCancelled      = "consent_cancelled"
 	EventBannerMissing         = "banner_missing" // a page's script says that the banner is not seen; detail: where, and why
 	EventRetentionChanged      = "retention_changed"
 	EventAuditRead             = "audit_read"

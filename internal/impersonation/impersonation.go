@@ -53,8 +53,15 @@ type StartRequest struct {
 	Duration time.Duration // 0: the policy's
 	// ReturnTo is the path to land on at the end; anything but a path on the same site becomes "/".
 	ReturnTo string
+	// Next is the path a start that waited leads to; it is kept for the pages, and means nothing here.
+	Next     string
 	Site     string // scheme://host it is started on
 	ClientIP netip.Addr
+	// Emergency asks for a start without the agreement of others that the policy requires.
+	Emergency bool
+	// Request is the id of the request that is to be started, just as it was agreed to: Target, Reason, Ticket, Mode,
+	// Duration, ReturnTo and Emergency are then taken from it. Empty: none.
+	Request string
 }
 
 // Ended is how and why an impersonation ended. It is the cause of [Live.Context], and never changes.

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
+	"github.com/seed-240d5494/caddy-impersonate/internal/notify"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
@@ -32,17 +33,26 @@ type Options struct {
 	// end, a notice to the person. Other sessions, and the cutting of connections, don't wait. Its context is not
 	// the request's, and has a deadline. It must not call Of, Check or Start for that session.
 	OnEnd func(ctx context.Context, l *Live, e *Ended)
+	// Notices tells people what is asked of them, and owners of emergencies; default: nobody is told, and finds it in the
+	// portal.
+	Notices Notices
+}
+
+// Notices takes what people are to be told; *[notify.Queue] is one.
+type Notices interface {
+	Put(ctx context.Context, m *notify.Message) error
 }
 
 // Manager is the only one that writes impersonations; the store must not have another. It outlives configurations:
 // each gives it its rules by [Manager.Use]. Safe for concurrent use.
 type Manager struct {
-	store  state.Store
-	clock  clock.Clock
-	rand   io.Reader
-	log    *slog.Logger
-	counts func(string) uint64
-	onEnd  func(context.Context, *Live, *Ended)
+	store   state.Store
+	clock   clock.Clock
+	rand    io.Reader
+	log     *slog.Logger
+	counts  func(string) uint64
+	onEnd   func(context.Context, *Live, *Ended)
+	notices Notices
 
 	cur atomic.Pointer[current]
 
@@ -65,6 +75,12 @@ type Manager struct {
 
 	saveMu sync.Mutex // one saveSeen at a time
 
+	// asking orders what becomes of requests; held over I/O, by nothing that serves the app. Expiring is the next time
+	// that one of them is over.
+	asking     sync.Mutex
+	expiring   clock.Timer // guarded by mu, as is
+	expiringAt time.Time
+
 	stats      counters
 	complaints complaints
 
@@ -86,7 +102,7 @@ type current struct {
 // NewManager makes a Manager. It answers after its first [Manager.Use]; Close it when done.
 func NewManager(o Options) *Manager {
 	m := &Manager{
-		store: o.Store, clock: o.Clock, rand: o.Rand, log: o.Log, counts: o.Counts, onEnd: o.OnEnd,
+		store: o.Store, clock: o.Clock, rand: o.Rand, log: o.Log, counts: o.Counts, onEnd: o.OnEnd, notices: o.Notices,
 		bySession: make(map[state.Hash]*core), byID: make(map[string]*core), pending: make(map[string]*core),
 		early: make(map[string]bool), writeTimeout: writeTimeout, changed: make(chan struct{}), closing: make(chan struct{}),
 	}
@@ -283,6 +299,9 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	if m.rechecking != nil {
 		m.rechecking.Stop()
+	}
+	if m.expiring != nil {
+		m.expiring.Stop()
 	}
 	m.mu.Unlock()
 	for _, c := range m.all() {

@@ -89,3 +89,5 @@ func (m *memory) which(f func(*state.Impersonation) bool) []*state.Impersonation
 	}
 	return out
 }
+
+func (m *memory) OpenRequests(context.Context) ([]*state.Request, error) { return nil, nil }

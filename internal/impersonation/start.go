@@ -40,12 +40,18 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 		return nil, errors.New("starting an impersonation: no session")
 	}
 	m.Of(ctx, req.Session.ID) // what is over frees its place
-	c, refusal, err := m.prepare(cur, req)
+	asked, refusal, err := m.requested(ctx, cur, &req)
+	var c *core
+	if err == nil && refusal == nil {
+		c, refusal, err = m.prepare(cur, req, asked)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("starting an impersonation: %w", err)
 	}
 	if refusal != nil {
-		m.refused(ctx, cur, req, refusal)
+		if !wanting(refusal) {
+			m.refused(ctx, cur, req, refusal)
+		}
 		return nil, refusal
 	}
 
@@ -56,11 +62,20 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 		m.abandon(c)
 		return nil, fmt.Errorf("storing the end of the one before: %w", err)
 	}
-	if err := cur.events.Event(ctx, started(&row, req.ClientIP)); err != nil {
+	if refusal, err := m.claim(ctx, asked, row.ID); refusal != nil || err != nil {
+		m.abandon(c)
+		if err != nil {
+			return nil, fmt.Errorf("taking the request of an impersonation: %w", err)
+		}
+		m.refused(ctx, cur, req, refusal)
+		return nil, refusal
+	}
+	if err := m.recordStart(ctx, cur, &row, asked, req.ClientIP); err != nil {
 		m.abandon(c)
 		if ctx.Err() != nil { // it may yet become durable, so it gets its end
 			m.record(c)
 		}
+		m.release(asked, row.ID)
 		return nil, fmt.Errorf("recording the start of an impersonation: %w", err)
 	}
 	m.stats.started.Add(1)
@@ -68,6 +83,7 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 		m.stats.end(CauseStartFailed)
 		m.abandon(c)
 		m.record(c)
+		m.release(asked, row.ID)
 		return nil, fmt.Errorf("storing an impersonation: %w", err)
 	}
 
@@ -83,11 +99,28 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 	m.arm(c)
 	m.armSaving()
 	m.armRecheck()
+	if row.Emergency {
+		m.tellOwners(ctx, cur, &row)
+	}
 	return c.view.Load(), nil
 }
 
+// recordStart writes the events of a start.
+func (m *Manager) recordStart(ctx context.Context, cur *current, i *state.Impersonation, asked *state.Request, ip netip.Addr) error {
+	e := started(i, asked, ip)
+	if i.Emergency {
+		louder := e
+		louder.Type = audit.EventEmergencyStarted
+		if err := cur.events.Event(ctx, louder); err != nil {
+			return err
+		}
+	}
+	return cur.events.Event(ctx, e)
+}
+
 // prepare decides, and takes the session's place for what it makes: nothing is in effect yet.
-func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusal, error) {
+// Asked is the request it is started by; nil: none.
+func (m *Manager) prepare(cur *current, req StartRequest, asked *state.Request) (*core, *policy.Refusal, error) {
 	now := m.clock.Now()
 	id := req.Session.ID
 	m.mu.RLock()
@@ -101,7 +134,14 @@ func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusa
 	if d.Refusal != nil {
 		return nil, d.Refusal, nil
 	}
-	choice, refusal := cur.Policy.Settle(d, policy.Choice{Mode: req.Mode, Reason: req.Reason, Ticket: req.Ticket, Duration: req.Duration})
+	choice, refusal := cur.Policy.Settle(d, req.choice())
+	if refusal != nil {
+		return nil, refusal, nil
+	}
+	given, refusal := cur.given(asked, req.Session, d, in)
+	if refusal == nil {
+		refusal = cur.Policy.Missing(d, choice, given)
+	}
 	if refusal != nil {
 		return nil, refusal, nil
 	}
@@ -110,13 +150,18 @@ func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusa
 		return nil, nil, err
 	}
 	at := stored(now)
-	c := newCore(state.Impersonation{
+	row := state.Impersonation{
 		ID: newID, Session: id, Site: text(req.Site, maxSite),
 		ActorID: actor.ID, ActorUsername: actor.Username, ActorName: actor.Name,
 		TargetID: target.ID, TargetUsername: target.Username, TargetName: target.Name,
 		Mode: choice.Mode, Policy: d.Policy, Reason: choice.Reason, Ticket: choice.Ticket, ReturnTo: localPath(req.ReturnTo),
 		StartedAt: at, ExpiresAt: at.Add(choice.Duration), Idle: d.Idle, LastSeen: at,
-	}, now, now, choice.Duration, req.Session.Claims)
+		Emergency: choice.Emergency,
+	}
+	if asked != nil && asked.State == state.RequestApproved {
+		row.Request, row.ApprovedBy = asked.ID, asked.Approver.Username
+	}
+	c := newCore(row, now, now, choice.Duration, req.Session.Claims)
 	c.verdict.Store(&verdict{on: cur, generation: generation, target: target.user, decision: d, at: now, from: from, known: true})
 
 	m.mu.Lock()
@@ -131,6 +176,10 @@ func (m *Manager) prepare(cur *current, req StartRequest) (*core, *policy.Refusa
 	m.bySession[id], m.byID[newID] = c, c
 	m.count.Store(int64(len(m.bySession)))
 	return c, nil, nil
+}
+
+func (r *StartRequest) choice() policy.Choice {
+	return policy.Choice{Mode: r.Mode, Reason: r.Reason, Ticket: r.Ticket, Duration: r.Duration, Emergency: r.Emergency}
 }
 
 func (m *Manager) isClosed() bool {
@@ -200,13 +249,20 @@ func (m *Manager) refused(ctx context.Context, cur *current, req StartRequest, r
 }
 
 // started is the event of a start.
-func started(i *state.Impersonation, ip netip.Addr) audit.Event {
+func started(i *state.Impersonation, asked *state.Request, ip netip.Addr) audit.Event {
+	pairs := []any{"policy", i.Policy, "mode", i.Mode, "duration_s", seconds(i.ExpiresAt.Sub(i.StartedAt)), "idle_s", seconds(i.Idle), "site", i.Site}
+	if i.Request != "" {
+		pairs = append(pairs, "request", i.Request, "approved_by", i.ApprovedBy, "consented", !asked.ConsentedAt.IsZero())
+	}
+	if i.Emergency {
+		pairs = append(pairs, "emergency", true)
+	}
 	return audit.Event{
 		Time: i.StartedAt, Type: audit.EventImpersonationStarted, ImpersonationID: i.ID,
 		ActorID: i.ActorID, ActorUsername: i.ActorUsername, ActorName: i.ActorName,
 		TargetID: i.TargetID, TargetUsername: i.TargetUsername, TargetName: i.TargetName,
 		ClientIP: address(ip), Reason: i.Reason, Ticket: i.Ticket, Mode: i.Mode,
-		Detail: audit.Detail("policy", i.Policy, "mode", i.Mode, "duration_s", seconds(i.ExpiresAt.Sub(i.StartedAt)), "idle_s", seconds(i.Idle), "site", i.Site),
+		Detail: audit.Detail(pairs...),
 	}
 }
 

@@ -46,6 +46,7 @@ func (m *Manager) Use(ctx context.Context, r Rules, events audit.Events) error {
 	}
 	m.Recheck(ctx)
 	m.armRecheck()
+	m.background(func() { m.expireRequests(m.ctx) })
 	return nil
 }
 
@@ -147,6 +148,15 @@ func (m *Manager) Sweep(ctx context.Context, keep time.Duration) error {
 		n, err := m.store.PruneImpersonations(ctx, m.clock.Now().Add(-keep), state.MaxList)
 		if err != nil {
 			return fmt.Errorf("removing old impersonations: %w", err)
+		}
+		if n < state.MaxList {
+			break
+		}
+	}
+	for {
+		n, err := m.store.PruneRequests(ctx, m.clock.Now().Add(-keep), state.MaxList)
+		if err != nil {
+			return fmt.Errorf("removing old requests: %w", err)
 		}
 		if n < state.MaxList {
 			return nil

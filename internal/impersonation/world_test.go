@@ -207,6 +207,7 @@ type world struct {
 	dir      *directory.Directory
 	set      *policy.Set
 	journal  *journal
+	post     *post
 	log      *logs
 	counts   map[string]uint64
 
@@ -244,7 +245,7 @@ func compile(t testing.TB, edit func(*policy.Rules)) *policy.Set {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{
-		t: t, clock: clock.NewManual(noon), path: filepath.Join(t.TempDir(), "state.db"), journal: &journal{}, log: &logs{}, counts: map[string]uint64{},
+		t: t, clock: clock.NewManual(noon), path: filepath.Join(t.TempDir(), "state.db"), journal: &journal{}, post: &post{}, log: &logs{}, counts: map[string]uint64{},
 		people: &people{users: map[string]directory.User{}},
 	}
 	for _, u := range []directory.User{
@@ -277,7 +278,7 @@ func (w *world) open() {
 	w.sessions = session.NewManager(session.Options{Store: store, Clock: w.clock})
 	w.sessions.SetLifetimes(session.Lifetimes{Absolute: 1000 * time.Hour, Idle: 1000 * time.Hour})
 	w.Manager = impersonation.NewManager(impersonation.Options{
-		Store: w.disk, Clock: w.clock, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+		Store: w.disk, Clock: w.clock, Notices: w.post, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		Counts: func(id string) uint64 {
 			w.mu.Lock()
 			defer w.mu.Unlock()
