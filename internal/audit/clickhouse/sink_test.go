@@ -47,7 +47,10 @@ func TestConformance(t *testing.T) {
 			_ = conn.Close()
 		})
 		return &sinktest.Harness{
-			Open:  func(context.Context) (audit.Sink, error) { return clickhouse.Open(dsn) },
+			Open: func(context.Context) (audit.Sink, error) { return clickhouse.Open(dsn) },
+			Reader: func(_ context.Context, now func() time.Time) (audit.Reader, error) {
+				return clickhouse.OpenReader(dsn, now)
+			},
 			Query: func(ctx context.Context, query string) ([][]string, error) { return texts(ctx, conn, query) },
 			Exec:  func(ctx context.Context, statement string) error { return conn.Exec(ctx, statement) },
 			SchemaVersion: func(ctx context.Context) (int, error) {

@@ -17,6 +17,9 @@ type Harness struct {
 	// Open opens the sink on the database; each call is a new process as far as the sink can tell. The suite
 	// closes what it opens.
 	Open func(ctx context.Context) (audit.Sink, error)
+	// Reader opens what auditors read by, at a time that tests give. The suite closes what it opens. A sink that nobody
+	// reads through the gateway may leave it out.
+	Reader func(ctx context.Context, now func() time.Time) (audit.Reader, error)
 	// Query runs a SELECT that all sinks' dialects share and returns its rows. Values are text: numbers decimal,
 	// times as audit.TimeLayout, hashes lower-case hex, NULL the empty string.
 	Query func(ctx context.Context, query string) ([][]string, error)
@@ -48,6 +51,16 @@ func Run(t *testing.T, new func(t *testing.T) *Harness) {
 		{"Large", large},
 		{"ViewActions", viewActions},
 		{"ViewImpersonations", viewImpersonations},
+		{"ReadRows", readRows},
+		{"ReadFilters", readFilters},
+		{"ReadHostile", readHostile},
+		{"ReadPages", readPages},
+		{"ReadImpersonations", readImpersonations},
+		{"ReadTimeline", readTimeline},
+		{"ReadActivity", readActivity},
+		{"ReadNotable", readNotable},
+		{"ReadEmpty", readEmpty},
+		{"ReadGone", readGone},
 		{"CheckReady", checkReady},
 		{"CheckMissingTable", checkMissingTable},
 		{"CheckNewerSchema", checkNewerSchema},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/sinktest"
@@ -33,9 +34,10 @@ func TestConformance(t *testing.T) {
 			return err
 		}
 		return &sinktest.Harness{
-			Open:  func(ctx context.Context) (audit.Sink, error) { return Open(ctx, path) },
-			Query: func(ctx context.Context, query string) ([][]string, error) { return texts(ctx, db, query) },
-			Exec:  exec,
+			Open:   func(ctx context.Context) (audit.Sink, error) { return Open(ctx, path) },
+			Reader: func(_ context.Context, now func() time.Time) (audit.Reader, error) { return OpenReader(path, now) },
+			Query:  func(ctx context.Context, query string) ([][]string, error) { return texts(ctx, db, query) },
+			Exec:   exec,
 			SchemaVersion: func(ctx context.Context) (v int, err error) {
 				err = db.QueryRowContext(ctx, "SELECT max(version_id) FROM schema_versions").Scan(&v)
 				return v, err

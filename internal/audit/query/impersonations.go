@@ -1,0 +1,142 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+)
+
+// started narrows events to the starts that the filter means.
+func (b *builder) started(f audit.Filter) *builder {
+	b.is("type", audit.EventImpersonationStarted).and("impersonation_id <> ''").time(f).who(f)
+	ended := "(SELECT impersonation_id FROM " + b.table(audit.TableEvents) + " WHERE type = '" + audit.EventImpersonationEnded + "'"
+	switch f.Outcome {
+	case "":
+	case audit.OutcomeActive:
+		b.and("impersonation_id NOT IN " + ended + ")")
+	default:
+		b.and("impersonation_id IN "+ended+" AND "+b.Text("cause")+" = ?)", f.Outcome)
+	}
+	return b.contains(f.Q, "reason", "ticket", "impersonation_id", "actor_username", "actor_name", "target_username", "target_name", "client_ip")
+}
+
+// Impersonations implements [audit.Reader].
+func (r *Reader) Impersonations(ctx context.Context, f audit.Filter, p audit.Page) (*audit.Found[audit.Impersonation], error) {
+	k, err := checked("impersonations", f, p)
+	if err != nil {
+		return nil, err
+	}
+	b := r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
+	b.started(f).page(k, p, 1)
+	var starts []*audit.Event
+	if err := r.each(ctx, "reading impersonations", b, into(&starts, scanEvent)); err != nil {
+		return nil, err
+	}
+	rows := make([]*audit.Impersonation, 0, len(starts))
+	for _, e := range starts {
+		rows = append(rows, fromStart(e))
+	}
+	found := cut(rows, "impersonations", f, p, func(i *audit.Impersonation) place { return place{i.Started, i.LogID, i.Seq} })
+	return found, r.complete(ctx, found.Rows)
+}
+
+// Impersonation implements [audit.Reader].
+func (r *Reader) Impersonation(ctx context.Context, id string) (*audit.Impersonation, error) {
+	if id == "" {
+		return nil, audit.ErrNotThere
+	}
+	found, err := r.Impersonations(ctx, audit.Filter{Impersonation: id}, audit.Page{Limit: 1, Oldest: true})
+	if err != nil {
+		return nil, err
+	}
+	if len(found.Rows) == 0 {
+		return nil, audit.ErrNotThere
+	}
+	return found.Rows[0], nil
+}
+
+func fromStart(e *audit.Event) *audit.Impersonation {
+	i := &audit.Impersonation{
+		ID: e.ImpersonationID, ActorID: e.ActorID, ActorUsername: e.ActorUsername, ActorName: e.ActorName,
+		TargetID: e.TargetID, TargetUsername: e.TargetUsername, TargetName: e.TargetName, Reason: e.Reason, Ticket: e.Ticket,
+		Mode: e.Mode, ClientIP: e.ClientIP, Started: e.Time, LogID: e.LogID, Seq: e.Seq,
+	}
+	var d struct{ Policy, Site string }
+	if json.Unmarshal([]byte(e.Detail), &d) == nil { // rows may have been written by something else
+		i.Policy, i.Site = d.Policy, d.Site
+	}
+	return i
+}
+
+// complete adds ends and counts.
+func (r *Reader) complete(ctx context.Context, list []*audit.Impersonation) error {
+	for some := range slices.Chunk(list, 500) {
+		var ids []string
+		byID := map[string][]*audit.Impersonation{}
+		var first time.Time
+		for _, i := range some {
+			if byID[i.ID] == nil {
+				ids = append(ids, i.ID)
+			}
+			byID[i.ID] = append(byID[i.ID], i)
+			if first.IsZero() || i.Started.Before(first) {
+				first = i.Started
+			}
+		}
+		// No row of an impersonation is much older than its start: what came before need not be looked at. A clock that was
+		// put back in between stays within the day.
+		since := audit.Filter{From: first.AddDate(0, 0, -1)}
+		if err := r.ends(ctx, since, ids, byID); err != nil {
+			return err
+		}
+		if err := r.counts(ctx, since, ids, byID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reader) ends(ctx context.Context, since audit.Filter, ids []string, byID map[string][]*audit.Impersonation) error {
+	b := r.build("SELECT impersonation_id, time, detail FROM " + r.dialect.Prefix + audit.TableEvents)
+	b.is("type", audit.EventImpersonationEnded).time(since).in("impersonation_id", ids).add(" ORDER BY time, log_id, seq")
+	return r.each(ctx, "reading ends of impersonations", b, func(rows *sql.Rows) error {
+		var id, detail string
+		var at time.Time
+		if err := rows.Scan(&id, timeOf{&at}, &detail); err != nil {
+			return err
+		}
+		var d struct{ Cause, By string }
+		if json.Unmarshal([]byte(detail), &d) != nil {
+			d.Cause = detail
+		}
+		for _, i := range byID[id] {
+			if i.Ended == nil { // one that was written again after a crash is not the end
+				i.Ended, i.EndCause, i.EndedBy = &at, d.Cause, d.By
+			}
+		}
+		return nil
+	})
+}
+
+// sums counts requests, writes and refusals.
+const sums = "count(*), sum(CASE WHEN " + unsafe + " THEN 1 ELSE 0 END), sum(CASE WHEN outcome = 'refused' THEN 1 ELSE 0 END)"
+
+func (r *Reader) counts(ctx context.Context, since audit.Filter, ids []string, byID map[string][]*audit.Impersonation) error {
+	b := r.build("SELECT impersonation_id, " + sums + " FROM " + r.dialect.Prefix + audit.TableRequests)
+	b.time(since).in("impersonation_id", ids).add(" GROUP BY impersonation_id")
+	return r.each(ctx, "counting requests", b, func(rows *sql.Rows) error {
+		var id string
+		var requests, writes, refusals uint64
+		if err := rows.Scan(&id, &requests, &writes, &refusals); err != nil {
+			return err
+		}
+		for _, i := range byID[id] {
+			i.Requests, i.Writes, i.Refusals = requests, writes, refusals
+		}
+		return nil
+	})
+}
