@@ -1,5 +1,6 @@
 # make demo   serve the demo on http://localhost:8080 (DEMO_ADDR, DEMO_DATA)
 # make test   everything CI runs: installs what the tests need, then runs them all with the race detector
+# make chaos  kills, hangs and full disks under load, for CHAOS_SECONDS (600), then tampering; Linux, root or sudo
 # make bench  CPU per request against bare Caddy (BENCH_SECONDS)
 
 GO        ?= go
@@ -9,7 +10,7 @@ export CGO_ENABLED ?= 0
 # Where test/setup.sh puts a Node.js when the system's is too old.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/caddy-impersonate/node/node_modules/.bin:$(PATH)
 
-.PHONY: demo build test unit e2e lint bench setup clean
+.PHONY: demo build test unit e2e lint chaos bench setup clean
 
 demo: build
 	@exec ./$(BIN) impersonate demo --addr "$(DEMO_ADDR)" $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
@@ -44,6 +45,10 @@ lint:
 	cd test/matrix && $(GO) vet ./...
 	cd test/chserver && CGO_ENABLED=0 $(GO) vet .
 	$(GO) run $(STATICCHECK) ./...
+
+CHAOS_SECONDS ?= 600
+chaos:
+	@cd test/e2e && CHAOS_SECONDS=$(CHAOS_SECONDS) $(GO) test -count=1 -timeout 0 -v -run 'TestChaos$$' . | tee /dev/stderr 2>&1 | grep '^CHAOS' | tail -n 1
 
 bench: build
 	@test/bench/run.sh

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -170,9 +171,11 @@ type gateway struct {
 	cmd   *exec.Cmd
 	done  chan struct{}
 	log   *logBuffer
-	// config is the Caddyfile; empty: Caddyfile in the parts' directory. Env is added to the environment.
-	config string
-	env    []string
+	// config is the Caddyfile; empty: Caddyfile in the parts' directory. Env is added to the environment. Binary and ready
+	// are others than the gateway's and /readyz, if not empty.
+	config        string
+	env           []string
+	binary, ready string
 }
 
 // startGateway runs the binary on the parts' Caddyfile and waits until it serves.
@@ -195,7 +198,11 @@ func (g *gateway) start() {
 	if g.config == "" {
 		g.config = filepath.Join(g.parts.Dir, "Caddyfile")
 	}
-	g.cmd = exec.Command(binary, "run", "--config", g.config, "--adapter", "caddyfile")
+	args := []string{"run", "--config", g.config}
+	if !strings.HasSuffix(g.config, ".json") {
+		args = append(args, "--adapter", "caddyfile")
+	}
+	g.cmd = exec.Command(cmp.Or(g.binary, binary), args...)
 	g.cmd.Env = append(os.Environ(), "HOME="+g.parts.Dir, "XDG_DATA_HOME="+g.parts.Dir, "XDG_CONFIG_HOME="+g.parts.Dir)
 	g.cmd.Env = append(g.cmd.Env, g.env...)
 	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
@@ -214,7 +221,7 @@ func (g *gateway) start() {
 			g.t.Fatalf("the gateway ended:\n%s", g.log.String())
 		default:
 		}
-		res, err := client.Get(g.parts.origin() + "/.impersonate/readyz")
+		res, err := client.Get(g.parts.origin() + cmp.Or(g.ready, "/.impersonate/readyz"))
 		if err != nil {
 			return false
 		}

@@ -43,21 +43,7 @@ type inProcess struct {
 func startInProcess(t *testing.T, p *parts) *inProcess {
 	t.Helper()
 	p.Log = "output file " + filepath.Join(p.Dir, "caddy.log")
-	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(p.caddyfile()), map[string]any{"filename": "Caddyfile"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range warnings {
-		t.Logf("adapting: %s", w.String())
-	}
-	var tree map[string]any
-	if err := json.Unmarshal(config, &tree); err != nil {
-		t.Fatal(err)
-	}
-	tree["apps"].(map[string]any)["impersonate"].(map[string]any)["clock"] = map[string]string{"source": "e2e"}
-	if config, err = json.Marshal(tree); err != nil {
-		t.Fatal(err)
-	}
+	config := p.configWithClock(t, "e2e")
 
 	g := &inProcess{manual: clock.NewManual(time.Now())}
 	running = g
@@ -97,6 +83,27 @@ func startInProcess(t *testing.T, p *parts) *inProcess {
 		return res.StatusCode == http.StatusOK
 	})
 	return g
+}
+
+// configWithClock is the Caddyfile as JSON, with a clock: the Caddyfile knows no word for that.
+func (p *parts) configWithClock(t *testing.T, source string) []byte {
+	t.Helper()
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(p.caddyfile()), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range warnings {
+		t.Logf("adapting: %s", w.String())
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(config, &tree); err != nil {
+		t.Fatal(err)
+	}
+	tree["apps"].(map[string]any)["impersonate"].(map[string]any)["clock"] = map[string]string{"source": source}
+	if config, err = json.Marshal(tree); err != nil {
+		t.Fatal(err)
+	}
+	return config
 }
 
 // advance puts the clock forward; what comes due has run when it returns.

@@ -2,9 +2,9 @@ package matrix
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/chromedp/chromedp/kb"
 )
 
 // unleash manages feature flags: a single-page app with a content security policy that allows only scripts of its own,
@@ -28,37 +26,17 @@ var unleash = app{
 		return eval[string](ctx, `[...document.querySelectorAll("main p")].map(p => p.textContent).find(p => p.includes("@"))`)
 	},
 	write: func(ctx context.Context, text string) error {
-		// Everyone is welcomed once, in a dialog above all.
-		const welcomed = `fetch("/api/admin/user").then(r => r.json()).then(me => Object.keys(me.splash).length > 0)`
-		if done, err := eval[bool](ctx, welcomed); err != nil {
-			return err
-		} else if !done {
-			if err := press(ctx, titled("button", "Got it, let's get started!")); err != nil {
-				return err
-			}
-			if err := wait(ctx, "await "+welcomed); err != nil {
-				return err
-			}
-		}
-		const form = "[data-testid=FORM_NAME_INPUT] input"
-		if err := visit(ctx, "/projects/default?create=true"); err != nil {
+		// The form for it is put together anew whenever one of its requests is answered, and forgets what was typed; so
+		// the page's own call is made.
+		if err := visit(ctx, "/projects/default"); err != nil {
 			return err
 		}
-		// The form puts itself together more than once, and forgets what it had; its field has the focus.
-		created := "location.pathname === " + strconv.Quote("/projects/default/features/"+flag(text))
-		return poll(ctx, "creating the flag", func() error {
-			if done, err := eval[bool](ctx, created); err != nil || done {
-				return err
-			}
-			empty, err := eval[bool](ctx, css(form)+" === document.activeElement && "+css(form)+`.value === ""`)
-			if err == nil && empty {
-				err = keys(ctx, flag(text))
-			}
-			if err == nil {
-				err = keys(ctx, kb.Enter)
-			}
-			return errors.Join(errNotYet, err)
-		})
+		status, err := eval[int](ctx, `fetch("/api/admin/projects/default/features", {method: "POST", headers: {"Content-Type": "application/json"},
+			body: JSON.stringify({name: `+strconv.Quote(flag(text))+`, type: "release", description: "", impressionData: false})}).then(r => r.status)`)
+		if err == nil && status != http.StatusCreated {
+			err = fmt.Errorf("creating the flag: %d", status)
+		}
+		return err
 	},
 	wrote: func(ctx context.Context, what, by string) error {
 		if err := visit(ctx, "/history"); err != nil {
