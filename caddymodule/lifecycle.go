@@ -145,6 +145,7 @@ func (a *App) openSites(rules impersonation.Rules) error {
 	var err error
 	a.login, err = login.New(login.Options{
 		Issuer: a.OIDC.Issuer, ClientID: a.OIDC.ClientID, ClientSecret: a.OIDC.ClientSecret, Scopes: a.OIDC.Scopes, Claims: a.OIDC.Claims,
+		StepUp: a.OIDC.StepUp.Std(), StepUpACR: a.OIDC.StepUpACR,
 		Clock: a.clock, Log: a.log, SealKey: a.node.LoginKey,
 		Sessions:       a.node.Sessions,
 		Impersonations: a.node.Impersonations,

@@ -183,7 +183,7 @@ func TestJSONRefuses(t *testing.T) {
 		"unknown backend":   {`{` + oidc + `,"state":{"backend":"postgres"}}`, "unknown module: impersonate.state.postgres"},
 		"unknown source":    {`{` + oidc + `,"directories":[{"source":"scim"}]}`, "unknown module: impersonate.directories.scim"},
 		"unknown sink":      {`{` + oidc + `,"audit":{"sinks":[{"sink":"kafka"}]}}`, "unknown module: impersonate.sinks.kafka"},
-		"unbuilt require":   {`{` + oidc + `,"policies":[{"name":"a","actor":{"users":["a"]},"target":{"users":["b"]},"require":["approval"]}]}`, `require "approval": not known; write reason`},
+		"unbuilt require":   {`{` + oidc + `,"policies":[{"name":"a","actor":{"users":["a"]},"target":{"users":["b"]},"require":["blood"]}]}`, `require "blood": not known; write reason`},
 		"two of a sink":     {`{` + oidc + `,"audit":{"sinks":[{"sink":"sqlite"},{"sink":"sqlite","path":"/x"}]}}`, "there are two sinks of the kind sqlite"},
 		"guest key unknown": {`{` + oidc + `,"state":{"backend":"sqlite","dir":"/x"}}`, `unknown field "dir"`},
 		"bad duration":      {`{` + oidc + `,"session":{"idle":"soon"}}`, `duration "soon"`},

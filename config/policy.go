@@ -11,7 +11,7 @@ var (
 	roles = []string{"owner", "auditor"}
 	modes = []string{"full", "read_only"}
 	// requirements a start can be made to meet.
-	requirements = []string{RequireReason}
+	requirements = []string{RequireReason, RequireStepUp, RequireApproval, RequireConsent}
 )
 
 // What a start can be made to meet.

@@ -39,6 +39,9 @@ type Info struct {
 	Extension time.Duration
 	Press     int
 
+	// Emergency: nobody agreed to it who should have. The bar says so before all else, in [EmergencyColor].
+	Emergency bool
+
 	// Text replaces the sentence naming actor and target; empty: that sentence, in the reader's language.
 	Text string
 	// Color is the bar's, as #rgb or #rrggbb; anything else is the default, #b91c1c. The text on it is black or
@@ -57,6 +60,9 @@ type Info struct {
 
 // DefaultColor is the bar's colour when none, or none that is one, is given.
 const DefaultColor = "#b91c1c"
+
+// EmergencyColor is the bar's in an emergency, whatever colour is given: yellow, with black on it.
+const EmergencyColor = "#ffd60a"
 
 // Verdict is what is to be done with a response.
 type Verdict uint8

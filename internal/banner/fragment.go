@@ -60,7 +60,11 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 	b = escape(b, info.Origin, 1000)
 	b = append(b, assetStyle.path...)
 	b = append(b, `?c=`...)
-	b = append(b, parseColor(info.Color).hex()...)
+	colour := info.Color
+	if info.Emergency {
+		colour = EmergencyColor
+	}
+	b = append(b, parseColor(colour).hex()...)
 	b = append(b, '"')
 	b = appendNonce(b, g.styleNonce)
 	b = append(b, `/><div class="bar`...)
@@ -174,6 +178,11 @@ func appendSentence(b []byte, info *Info, t *texts, actor, target string) []byte
 			cause = t.causes[""]
 		}
 		return appendFilled(b, strings.Replace(t.ended, "{cause}", cause, 1), "", actor, target)
+	case info.Emergency:
+		calm := *info
+		calm.Emergency = false
+		b = append(b, t.emergency...)
+		return appendSentence(append(b, ' '), &calm, t, actor, target)
 	case info.Text != "":
 		return escape(b, info.Text, maxReasonText)
 	}
@@ -301,7 +310,7 @@ func escapeText(s string) string {
 func init() {
 	for _, t := range languages {
 		for _, text := range [...]*string{
-			&t.region, &t.sentence, &t.full, &t.readOnly, &t.reason, &t.minutes, &t.left, &t.stop, &t.soon, &t.over, &t.changed,
+			&t.region, &t.sentence, &t.emergency, &t.full, &t.readOnly, &t.reason, &t.minutes, &t.left, &t.stop, &t.soon, &t.over, &t.changed,
 			&t.fold, &t.unfold, &t.up, &t.down, &t.dismiss, &t.ended, &t.extend, &t.unitMinutes, &t.unitHours, &t.extended, &t.notExtended,
 		} {
 			*text = escapeText(*text)

@@ -120,6 +120,24 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
+// TestEmergencyIsLouder: it says so before all else, in a colour of its own, whatever text and colour were configured.
+func TestEmergencyIsLouder(t *testing.T) {
+	for lang, say := range map[string]string{"en": "EMERGENCY", "de": "NOTFALL", "fr": "URGENCE", "es": "EMERGENCIA", "ja": "緊急"} {
+		for _, words := range []string{"", "Support is here"} {
+			info := testInfo
+			info.Languages, info.Text, info.Color = lang, words, "#123456"
+			if out := Render(&info); strings.Contains(text(t, out, false), say) || strings.Contains(string(out), "c=ffd60a") {
+				t.Errorf("%s: loud without need: %s", lang, out)
+			}
+			info.Emergency = true
+			out := Render(&info)
+			if !strings.Contains(string(out), "?c=ffd60a") || !strings.Contains(text(t, out, false), say) || !strings.Contains(text(t, out, true), say) || !strings.Contains(text(t, out, false), words) {
+				t.Errorf("%s: not loud: %s", lang, out)
+			}
+		}
+	}
+}
+
 func TestColors(t *testing.T) {
 	for _, tt := range []struct{ in, css, ink string }{
 		{"", DefaultColor, "#fff"},

@@ -7,16 +7,17 @@ import (
 // texts are what the banner says in one language, escaped when the program starts. {actor}, {target}, {time} and
 // {cause} are filled in.
 type texts struct {
-	lang     string
-	region   string // what the bar is, for screen readers
-	sentence string
-	full     string // the mode
-	readOnly string
-	reason   string
-	minutes  string // left, as the server writes it
-	left     string // left, as the script writes it
-	stop     string
-	extend   string // the button
+	lang      string
+	region    string // what the bar is, for screen readers
+	sentence  string
+	emergency string // before the sentence
+	full      string // the mode
+	readOnly  string
+	reason    string
+	minutes   string // left, as the server writes it
+	left      string // left, as the script writes it
+	stop      string
+	extend    string // the button
 	// what a length of time is in it
 	unitMinutes, unitHours string
 	extended, notExtended  string // what became of it
@@ -41,6 +42,7 @@ var inEnglish = texts{
 	lang:        "en",
 	region:      "Impersonation",
 	sentence:    "{actor} is using the account of {target}",
+	emergency:   "EMERGENCY, agreed to by nobody:",
 	full:        "Full access",
 	readOnly:    "Read only",
 	reason:      "Reason",
@@ -77,6 +79,7 @@ var inGerman = texts{
 	lang:        "de",
 	region:      "Identitätswechsel",
 	sentence:    "{actor} verwendet das Konto von {target}",
+	emergency:   "NOTFALL, ohne Zustimmung:",
 	full:        "Voller Zugriff",
 	readOnly:    "Nur lesen",
 	reason:      "Grund",
@@ -113,6 +116,7 @@ var inFrench = texts{
 	lang:        "fr",
 	region:      "Accès au compte d’autrui",
 	sentence:    "{actor} utilise le compte de {target}",
+	emergency:   "URGENCE, sans accord :",
 	full:        "Accès complet",
 	readOnly:    "Lecture seule",
 	reason:      "Motif",
@@ -149,6 +153,7 @@ var inSpanish = texts{
 	lang:        "es",
 	region:      "Acceso a una cuenta ajena",
 	sentence:    "{actor} está usando la cuenta de {target}",
+	emergency:   "EMERGENCIA, sin acuerdo:",
 	full:        "Acceso completo",
 	readOnly:    "Solo lectura",
 	reason:      "Motivo",
@@ -185,6 +190,7 @@ var inJapanese = texts{
 	lang:        "ja",
 	region:      "代理操作",
 	sentence:    "{actor} が {target} のアカウントを使用中",
+	emergency:   "緊急(同意なし):",
 	full:        "フルアクセス",
 	readOnly:    "閲覧のみ",
 	reason:      "理由",

@@ -226,6 +226,7 @@ func (g *Gateway) mount() {
 	guard := func(f http.HandlerFunc) http.Handler { return csrf.Handler(f) }
 
 	g.own.Handle("GET "+Prefix+"login", g.serveLogin(g.Login.ServeLogin))
+	g.own.Handle("GET "+Prefix+"step-up", g.serveLogin(g.Login.ServeStepUp))
 	g.own.Handle("GET "+Prefix+"callback", g.serveLogin(g.Login.ServeCallback))
 	g.own.Handle("POST "+Prefix+"logout", guard(g.serveLogout))
 	g.own.Handle("POST "+Prefix+"backchannel-logout", http.HandlerFunc(g.Login.ServeBackchannelLogout))
@@ -247,6 +248,7 @@ func (g *Gateway) mount() {
 		ClientIP:       g.ClientIP,
 		OnStart:        g.onStart,
 		OnStop:         g.onStop,
+		StepUp:         g.Login.StepUp,
 	}))
 	g.own.Handle(Prefix, pages)
 	g.own.HandleFunc("GET "+framePath, g.serveFrame)

@@ -165,6 +165,7 @@ func (g *Gateway) serveFrame(w http.ResponseWriter, r *http.Request) {
 
 // byPolicy adds what the impersonation's policy says of its banner.
 func byPolicy(info *banner.Info, live *impersonation.Live) {
+	info.Emergency = live.Emergency
 	if left, by := live.Extension(); left > 0 {
 		info.Extension, info.Press = by, live.Extensions+1
 	}

@@ -23,8 +23,10 @@ type BeginOptions struct {
 	Prompt string
 	// MaxAge, when positive, is how long ago the person may have proved who they are, at most. In seconds, rounded up.
 	MaxAge time.Duration
-	// ACR, when not empty, is the authentication context the login must have.
+	// ACR, when not empty, are the authentication contexts the login may have, separated by blanks.
 	ACR string
+	// Subject, when not empty, is who has to log in.
+	Subject string
 }
 
 // ServeLogin serves GET /.impersonate/login?return_to=…
@@ -56,7 +58,7 @@ func (h *Handler) Begin(w http.ResponseWriter, r *http.Request, o BeginOptions) 
 	scheme, host := h.site(r)
 	v := &pending{
 		Kind: kindLogin, ReturnTo: o.ReturnTo, Site: scheme + "://" + host, Created: h.clock.Now().Unix(),
-		Prompt: o.Prompt, MaxAge: int64((o.MaxAge + time.Second - 1) / time.Second), ACR: o.ACR,
+		Prompt: o.Prompt, MaxAge: int64((o.MaxAge + time.Second - 1) / time.Second), ACR: o.ACR, Subject: o.Subject,
 	}
 	var errs [3]error
 	v.State, errs[0] = h.random()

@@ -33,11 +33,15 @@ func (h *Handler) ServeCallback(w http.ResponseWriter, r *http.Request) {
 		redirect(w, login.ReturnTo)
 		return
 	}
-	returnTo := ""
-	if login != nil {
-		returnTo = login.ReturnTo
+	h.recordFailure(r, f)
+	switch {
+	case login == nil:
+		h.refuse(w, r, f, LoginPath, "")
+	case login.Prompt != "": // a step-up is tried again as one
+		h.refuse(w, r, f, StepUpPath, login.ReturnTo)
+	default:
+		h.refuse(w, r, f, LoginPath, login.ReturnTo)
 	}
-	h.fail(w, r, f, returnTo)
 }
 
 // callback completes the login; the pending one is returned as soon as it is known, for the way on.
@@ -77,6 +81,9 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request) (*pending, *f
 	t, f := h.verifyIDToken(ctx, p, raw, token.AccessToken, login)
 	if f != nil {
 		return login, f
+	}
+	if login.Subject != "" && t.subject != login.Subject {
+		return login, failOtherPerson.of(t.subject, "")
 	}
 	if f := h.fresh(t, login); f != nil {
 		return login, f.of(t.subject, "")

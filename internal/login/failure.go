@@ -56,6 +56,7 @@ var (
 	failExchange     = &failure{reason: "token_endpoint", kind: kindProvider, message: "The identity provider did not answer as it should when it was asked who logged in."}
 	failNoIDToken    = &failure{reason: "id_token_missing", kind: kindProvider, message: "The identity provider did not say who logged in: there was no ID token in its answer."}
 	failUserinfo     = &failure{reason: "userinfo", kind: kindProvider, message: "The identity provider did not answer as it should when it was asked for the account's details."}
+	failOtherPerson  = &failure{reason: "subject_changed", kind: kindRefused, message: "This needs a fresh login of the person who asked for it, and somebody else logged in. Nothing was started. Log in as yourself, or log out first."}
 	failInternal     = &failure{reason: "internal", kind: kindInternal, message: "The gateway could not store the login. Please try again in a moment."}
 )
 
@@ -76,12 +77,11 @@ func (f *failure) of(userID, username string) *failure {
 // fail tells everybody concerned: the person by a page, the audit by an event, the operator by the log.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, f *failure, returnTo string) {
 	h.recordFailure(r, f)
-	h.refuse(w, r, f, returnTo)
+	h.refuse(w, r, f, LoginPath, returnTo)
 }
 
 // refuse answers with the failure's page, from which the person can try again.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, f *failure, returnTo string) {
-	again := LoginPath
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, f *failure, again, returnTo string) {
 	if returnTo != "" && returnTo != "/" {
 		again += "?return_to=" + url.QueryEscape(returnTo)
 	}

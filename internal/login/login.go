@@ -34,6 +34,7 @@ const (
 	prefix = "/.impersonate/"
 
 	LoginPath     = prefix + "login"
+	StepUpPath    = prefix + "step-up"
 	CallbackPath  = prefix + "callback"
 	LogoutPath    = prefix + "logout"
 	LoggedOutPath = prefix + "logged-out"
@@ -54,6 +55,11 @@ type Options struct {
 	// that holds it: a name, or names joined by dots. It is added to the defaults: sub, preferred_username, name,
 	// email, groups.
 	Claims map[string]string
+
+	// StepUp is how recent a fresh login has to be, and StepUpACR which authentication contexts it may have; 0: there is no
+	// need for one.
+	StepUp    time.Duration
+	StepUpACR []string
 
 	// Clock, Rand and Log default to the system's and to silence.
 	Clock clock.Clock

@@ -48,6 +48,8 @@ type pending struct {
 	Prompt string `json:"p,omitempty"`
 	MaxAge int64  `json:"m,omitempty"` // seconds
 	ACR    string `json:"a,omitempty"`
+	// Subject is who has to log in; empty: anybody.
+	Subject string `json:"u,omitempty"`
 }
 
 func (p *pending) created() time.Time { return time.Unix(p.Created, 0) }

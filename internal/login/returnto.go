@@ -10,7 +10,7 @@ import (
 const maxReturnTo = 2000
 
 // ownPaths are not to be returned to: each would start over, or end what has just begun.
-var ownPaths = []string{"login", "callback", "logout", "logged-out", "backchannel-logout", "stop"}
+var ownPaths = []string{"login", "step-up", "callback", "logout", "logged-out", "backchannel-logout", "stop"}
 
 // SafeReturnTo is where to send a browser that asked to be sent to s: s itself when it is a path (with query and
 // fragment) of the same origin, in the eyes of every browser, server and library that may read it; else "/".

@@ -69,7 +69,11 @@ type impersonationJSON struct {
 	StartedAt time.Time `json:"started_at"`
 	ExpiresAt time.Time `json:"expires_at"`
 	// Extensions is how often it was prolonged; ExpiresAt has it in.
-	Extensions int        `json:"extensions"`
+	Extensions int `json:"extensions"`
+	// Emergency: nobody was asked who should have been. Request is what it was started by; empty: none.
+	Emergency  bool       `json:"emergency"`
+	Request    string     `json:"request"`
+	ApprovedBy string     `json:"approved_by"`
 	EndedAt    *time.Time `json:"ended_at"`
 	EndCause   string     `json:"end_cause"`
 	EndedBy    string     `json:"ended_by"`
@@ -81,6 +85,7 @@ func impersonationOf(i *state.Impersonation) *impersonationJSON {
 		Actor:     partyJSON{i.ActorID, i.ActorUsername, i.ActorName},
 		Target:    partyJSON{i.TargetID, i.TargetUsername, i.TargetName},
 		StartedAt: i.StartedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(), Extensions: i.Extensions, EndCause: i.EndCause, EndedBy: i.EndedBy,
+		Emergency: i.Emergency, Request: i.Request, ApprovedBy: i.ApprovedBy,
 	}
 	if !i.Live() {
 		ended := i.EndedAt.UTC()

@@ -15,24 +15,38 @@ import (
 
 func (p *portal) apiStart(w http.ResponseWriter, r *http.Request, v *viewer) {
 	var body struct {
-		Target   string   `json:"target"`
-		Reason   string   `json:"reason"`
-		Ticket   string   `json:"ticket"`
-		Mode     string   `json:"mode"`
-		Duration duration `json:"duration"`
-		ReturnTo string   `json:"return_to"`
+		Target    string   `json:"target"`
+		Reason    string   `json:"reason"`
+		Ticket    string   `json:"ticket"`
+		Mode      string   `json:"mode"`
+		Duration  duration `json:"duration"`
+		ReturnTo  string   `json:"return_to"`
+		Emergency bool     `json:"emergency"`
+		Request   string   `json:"request"`
 	}
-	if bad := decode(w, r, &body, "target", "reason", "ticket", "mode", "duration", "return_to"); bad != nil {
+	if bad := decode(w, r, &body, "target", "reason", "ticket", "mode", "duration", "return_to", "emergency", "request"); bad != nil {
 		problem.Write(w, r, bad)
 		return
 	}
-	if body.Target == "" {
+	switch {
+	case body.Target == "" && body.Request == "":
 		problem.Write(w, r, badRequest("target: name the account to use, by its username"))
 		return
+	case body.Request != "" && (body.Target != "" || body.Reason != "" || body.Ticket != "" || body.Mode != "" || body.Duration != 0 || body.ReturnTo != "" || body.Emergency):
+		problem.Write(w, r, badRequest("request: it is started just as it was agreed to; leave the other fields out"))
+		return
+	case body.Request != "" && !validID(body.Request):
+		problem.Write(w, r, badRequest("request: not the id of one"))
+		return
 	}
-	live, err := p.start(r, v, impersonation.StartRequest{
+	req := impersonation.StartRequest{
 		Target: body.Target, Reason: body.Reason, Ticket: body.Ticket, Mode: body.Mode, Duration: time.Duration(body.Duration), ReturnTo: back(body.ReturnTo),
-	})
+		Emergency: body.Emergency, Request: body.Request,
+	}
+	live, err := p.start(r, v, req)
+	if p.apiWait(w, r, v, req, policy.AsRefusal(err)) {
+		return
+	}
 	if refusal := v.discreet(policy.AsRefusal(err)); refusal != nil {
 		problem.Write(w, r, refused(refusal))
 		return

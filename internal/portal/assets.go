@@ -10,7 +10,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 )
 
-//go:embed assets/portal.css assets/portal.js assets/icon.svg
+//go:embed assets/portal.css assets/portal.js assets/approvals.js assets/icon.svg
 var assetFiles embed.FS
 
 const assetRoot = "/.impersonate/assets/"
@@ -24,20 +24,22 @@ type asset struct {
 var assets = loadAssets()
 
 // assetURLs are what pages link to.
-type assetURLs struct{ CSS, JS, Icon string }
+type assetURLs struct{ CSS, JS, ApprovalsJS, Icon string }
 
 var urls = assetURLs{
-	CSS:  assetRoot + assets["portal.css"].hashed,
-	JS:   assetRoot + assets["portal.js"].hashed,
-	Icon: assetRoot + assets["icon.svg"].hashed,
+	CSS:         assetRoot + assets["portal.css"].hashed,
+	JS:          assetRoot + assets["portal.js"].hashed,
+	ApprovalsJS: assetRoot + assets["approvals.js"].hashed,
+	Icon:        assetRoot + assets["icon.svg"].hashed,
 }
 
 func loadAssets() map[string]*asset {
 	all := make(map[string]*asset)
 	for name, kind := range map[string]string{
-		"portal.css": "text/css; charset=utf-8",
-		"portal.js":  "text/javascript; charset=utf-8",
-		"icon.svg":   "image/svg+xml",
+		"portal.css":   "text/css; charset=utf-8",
+		"portal.js":    "text/javascript; charset=utf-8",
+		"approvals.js": "text/javascript; charset=utf-8",
+		"icon.svg":     "image/svg+xml",
 	} {
 		body, err := assetFiles.ReadFile("assets/" + name)
 		if err != nil {

@@ -27,6 +27,7 @@ type confirmView struct {
 	Modes                                  []modeView
 	Durations                              []durationView
 	Extension                              string // how it can be prolonged; empty: it can't
+	Needs                                  *needsView
 	NeedReason, BadReason, BadTicket       bool
 	MinReason, MaxReason, MaxTicket        int
 	Refusal                                string
@@ -83,7 +84,7 @@ func (p *portal) serveConfirm(w http.ResponseWriter, r *http.Request, v *viewer)
 		http.Redirect(w, r, root+"/", http.StatusSeeOther)
 		return
 	}
-	c := p.confirm(v, a)
+	c := p.confirm(r, v, a)
 	if r.URL.Query().Get("part") != "" {
 		p.render(w, r, http.StatusOK, "ask", c)
 		return
@@ -101,7 +102,7 @@ func (p *portal) renderConfirm(w http.ResponseWriter, r *http.Request, v *viewer
 }
 
 // confirm makes the question for whom and what a asks.
-func (p *portal) confirm(v *viewer, a ask) *confirmView {
+func (p *portal) confirm(r *http.Request, v *viewer, a ask) *confirmView {
 	t := p.texts
 	c := &confirmView{
 		T: t, Target: a.target, Next: a.next, ReturnTo: a.returnTo, Reason: a.reason, Ticket: a.ticket, Cancel: root + "/",
@@ -119,6 +120,7 @@ func (p *portal) confirm(v *viewer, a ask) *confirmView {
 		return c
 	}
 	c.Form, c.NeedReason = true, d.RequireReason
+	c.Needs = needsOf(approvalText(r), d)
 	if left := d.ExtensionsLeft(policy.Running{}); left > 0 {
 		c.Extension = t.Extension(d.Extension, left)
 	}
@@ -201,13 +203,23 @@ func (p *portal) serveStart(w http.ResponseWriter, r *http.Request, v *viewer) {
 	if a.returnTo == "" {
 		a.returnTo = root + "/"
 	}
-	live, err := p.start(r, v, impersonation.StartRequest{
-		Target: a.target, Reason: r.PostForm.Get("reason"), Ticket: r.PostForm.Get("ticket"), Mode: a.mode, Duration: long, ReturnTo: a.returnTo,
-	})
+	req := impersonation.StartRequest{
+		Target: a.target, Reason: r.PostForm.Get("reason"), Ticket: r.PostForm.Get("ticket"), Mode: a.mode, Duration: long, ReturnTo: a.returnTo, Next: a.next,
+		Emergency: r.PostForm.Get("emergency") != "",
+	}
+	live, err := p.start(r, v, req)
+	if waiting(policy.AsRefusal(err)) {
+		asked, waits := p.ask(r, v, req)
+		if waits == nil {
+			p.sendToWait(w, r, v, asked)
+			return
+		}
+		err = waits
+	}
 	refusal := v.discreet(policy.AsRefusal(err))
 	switch {
 	case refusal != nil && problem.WantsPage(r):
-		c := p.confirm(v, a)
+		c := p.confirm(r, v, a)
 		c.Refusal = refusal.Message
 		c.BadReason = refusal.Code == policy.RefusedReason || refusal.Code == policy.RefusedReasonLong
 		c.BadTicket = refusal.Code == policy.RefusedTicketLong

@@ -49,6 +49,7 @@ type rig struct {
 	rules   impersonation.Rules
 	started []string // ids OnStart was told of
 	stopped []string
+	stepped []string // where StepUp was to lead back to
 }
 
 // people is a source that tests change.
@@ -209,6 +210,12 @@ func newRig(t testing.TB, users ...directory.User) *rig {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.started = append(g.started, l.ID)
+		},
+		StepUp: func(w http.ResponseWriter, r *http.Request, s *session.Session, returnTo string) {
+			g.mu.Lock()
+			g.stepped = append(g.stepped, s.Subject+" "+returnTo)
+			g.mu.Unlock()
+			http.Redirect(w, r, "https://idp.example/auth", http.StatusSeeOther)
 		},
 		OnStop: func(w http.ResponseWriter, _ *http.Request, l *impersonation.Live) {
 			w.Header().Set("Clear-Site-Data", `"cache"`)

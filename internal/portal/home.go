@@ -94,7 +94,7 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 		}
 		d.List = list
 		if a := askOf(q); a.target != "" && v.live == nil {
-			d.Confirm = p.confirm(v, a)
+			d.Confirm = p.confirm(r, v, a)
 			if a.returnTo == "" && d.Confirm.Form {
 				d.Confirm.ReturnTo = l.href("")
 			}

@@ -9,6 +9,7 @@ package portal
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -26,7 +27,7 @@ const (
 	maxBody = 64 << 10
 )
 
-// Options are what the portal works with. LoginURL, LogoutURL, OnStart and OnStop may be left out.
+// Options are what the portal works with. LoginURL, LogoutURL, OnStart, OnStop and StepUp may be left out.
 type Options struct {
 	// Session finds the browser's login; false when there is none.
 	Session func(*http.Request) (*session.Session, string, bool)
@@ -44,6 +45,8 @@ type Options struct {
 	// OnStart and OnStop are called before the answer that starts or ends an impersonation of this browser's session is
 	// written, to add to its headers.
 	OnStart, OnStop func(http.ResponseWriter, *http.Request, *impersonation.Live)
+	// StepUp sends the browser to log in afresh, as that session's person, and then to the path given.
+	StepUp func(w http.ResponseWriter, r *http.Request, s *session.Session, returnTo string)
 }
 
 type portal struct {
@@ -85,6 +88,7 @@ func New(o Options) http.Handler {
 		apiRoot + "/banner":         {"POST": p.api(p.apiBanner)},
 		extendCurrent:               {"POST": p.api(p.apiExtend)},
 	}
+	maps.Copy(p.routes, p.requestRoutes())
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
 	guarded := csrf.Handler(http.HandlerFunc(p.route))
@@ -134,6 +138,9 @@ func (p *portal) route(w http.ResponseWriter, r *http.Request) {
 	m := p.routes[path]
 	if id, ok := strings.CutPrefix(path, apiRoot+"/impersonations/"); m == nil && ok && validID(id) {
 		m = methods{"GET": p.api(p.apiGet), "DELETE": p.api(p.apiEnd)}
+	}
+	if m == nil {
+		m = p.requestRoute(path)
 	}
 	if m == nil {
 		if later(path) {

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
@@ -20,6 +21,7 @@ const (
 	codeTooLarge      = "too-large"
 	codeMediaType     = "unsupported-media-type"
 	codeRefused       = "impersonation-refused"
+	codeStepUp        = "step-up-required"
 	codeForbidden     = "forbidden"
 	codeUnavailable   = "unavailable"
 )
@@ -101,6 +103,16 @@ func refused(r *policy.Refusal) *problem.Problem {
 	return &problem.Problem{
 		Code: codeRefused, Status: http.StatusForbidden, Title: "Impersonation refused", Detail: r.Message,
 		Links: []problem.Link{toPortal}, Extra: map[string]any{"refusal": refusalJSON{r.Code, r.Message}},
+	}
+}
+
+// stepUpRequired tells a program where its person logs in afresh.
+func stepUpRequired(r *policy.Refusal, returnTo string) *problem.Problem {
+	href := root + "/step-up?return_to=" + url.QueryEscape(returnTo)
+	return &problem.Problem{
+		Code: codeStepUp, Status: http.StatusForbidden, Title: "Log in again first", Detail: r.Message,
+		Links: []problem.Link{{Text: "Log in again", Href: href}, toPortal},
+		Extra: map[string]any{"refusal": refusalJSON{r.Code, r.Message}, "step_up": href},
 	}
 }
 

@@ -29,6 +29,9 @@ type page struct {
 	Roles     []string
 	Live      *liveView
 	Notices   []noticeView
+	// Requests is where starts wait for others, in the menu; Waiting, how many of them wait for this person.
+	Requests string
+	Waiting  *waitingView
 }
 
 // liveView is whose account is in use.
@@ -60,6 +63,7 @@ func (p *portal) pageOf(r *http.Request, v *viewer, title string) page {
 	if v.live != nil {
 		pg.Live = p.liveOf(v.live)
 	}
+	p.addWaiting(r, v, &pg)
 	if r.Method != http.MethodHead {
 		notice, err := v.session.TakeNotice(r.Context())
 		if err != nil {
