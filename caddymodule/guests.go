@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
@@ -32,6 +33,8 @@ type (
 	Event = audit.Event
 	// Checkpoint is a row of the record: a signed tree head.
 	Checkpoint = audit.Checkpoint
+	// Reader answers auditors' questions from the record.
+	Reader = audit.Reader
 	// Clock tells the time.
 	Clock = clock.Clock
 )
@@ -65,6 +68,14 @@ type SinkOpener interface {
 	OpenSink(ctx context.Context, env Env) (Sink, error)
 }
 
+// ReaderOpener may be implemented by a SinkOpener beside: what it keeps can be read through the gateway, in the portal, the
+// API and by the commands. Of several sinks the first that can be is read.
+type ReaderOpener interface {
+	// OpenReader is called once for each configuration that is started. It need not reach anything: each question may
+	// fail by itself. The Reader is closed with its configuration.
+	OpenReader(ctx context.Context, env Env) (Reader, error)
+}
+
 // ClockSource is implemented by guest modules of the namespace impersonate.clocks: what time it is. For tests, which
 // move it by hand; no module of that namespace comes with the gateway.
 type ClockSource interface {
@@ -79,4 +90,12 @@ type Env struct {
 	Clock Clock
 	// Store is the state; nil while it is being opened.
 	Store Store
+}
+
+// now is the clock's time; nil where there is no clock.
+func (e Env) now() func() time.Time {
+	if e.Clock == nil {
+		return nil
+	}
+	return e.Clock.Now
 }

@@ -89,7 +89,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	// After the rules have subscribed: impersonations are to end before it is written down why.
 	a.directory.OnChange(a.events.Changed)
-	if err := a.openSites(rules); err != nil {
+	if err := a.openSites(ctx, rules); err != nil {
 		return err
 	}
 	a.recordLoaded(ctx)
@@ -141,7 +141,7 @@ func (a *App) openDirectory(ctx context.Context) error {
 }
 
 // openSites makes the gateway and gives each handler its site.
-func (a *App) openSites(rules impersonation.Rules) error {
+func (a *App) openSites(ctx context.Context, rules impersonation.Rules) error {
 	var err error
 	a.login, err = login.New(login.Options{
 		Issuer: a.OIDC.Issuer, ClientID: a.OIDC.ClientID, ClientSecret: a.OIDC.ClientSecret, Scopes: a.OIDC.Scopes, Claims: a.OIDC.Claims,
@@ -158,11 +158,15 @@ func (a *App) openSites(rules impersonation.Rules) error {
 	if err != nil {
 		return err
 	}
+	reader, err := a.openReader(ctx)
+	if err != nil {
+		return err
+	}
 	g, err := gateway.New(gateway.Options{
 		Store: a.node.Store, Sessions: a.node.Sessions, Impersonations: a.node.Impersonations, Rules: rules,
 		Login: a.login, Signer: a.node.Signer, Recorder: a.trail.recorder, Clock: a.clock, Log: a.log,
-		RecordAll: a.Audit.Requests == "all",
-		Scheme:    schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, Banners: a.node.Banners,
+		RecordAll: a.Audit.Requests == "all", Reader: reader,
+		Scheme: schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, Banners: a.node.Banners,
 	})
 	if err != nil {
 		return err
@@ -175,6 +179,23 @@ func (a *App) openSites(rules impersonation.Rules) error {
 		h.site.Store(site)
 	}
 	return nil
+}
+
+// openReader opens the first sink that can be read; nil: none can.
+func (a *App) openReader(ctx context.Context) (Reader, error) {
+	for _, sink := range a.sinks {
+		opener, ok := sink.(ReaderOpener)
+		if !ok {
+			continue
+		}
+		reader, err := opener.OpenReader(ctx, Env{Log: a.log, Clock: a.clock})
+		if err != nil {
+			return nil, fmt.Errorf("opening the audit for reading: %w", err)
+		}
+		a.releases = append(a.releases, reader.Close)
+		return reader, nil
+	}
+	return nil, nil
 }
 
 // checks are what /readyz asks beside state and journal: a source that has never been read means people are missing. The

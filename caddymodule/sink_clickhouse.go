@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,7 +29,10 @@ func (ClickHouseSink) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements [caddy.Provisioner].
 func (c *ClickHouseSink) Provision(caddy.Context) error {
-	return resolve("audit clickhouse", &c.DSN)
+	if err := resolve("audit clickhouse", &c.DSN); err != nil || c.Reader == "" {
+		return err
+	}
+	return resolve("audit clickhouse reader", &c.Reader)
 }
 
 // Validate checks the address as far as that goes without dialling it.
@@ -40,7 +44,14 @@ func (c *ClickHouseSink) Validate() error {
 	if err != nil {
 		return err
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	reader, err := c.OpenReader(context.Background(), Env{})
+	if err != nil {
+		return err
+	}
+	return reader.Close()
 }
 
 // Key implements [SinkOpener]. With a new password the sink is opened anew.
@@ -54,12 +65,36 @@ func (c *ClickHouseSink) OpenSink(context.Context, Env) (Sink, error) {
 	return clickhouse.Open(c.DSN)
 }
 
+// OpenReader implements [ReaderOpener]. It dials nothing.
+func (c *ClickHouseSink) OpenReader(_ context.Context, env Env) (Reader, error) {
+	return clickhouse.OpenReader(cmp.Or(c.Reader, c.DSN), env.now())
+}
+
 // UnmarshalCaddyfile reads what follows the name in audit. Syntax:
 //
-//	clickhouse <dsn>
+//	clickhouse <dsn> {
+//	    reader <dsn>
+//	}
 func (c *ClickHouseSink) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the module's name
-	return one(d, "audit clickhouse", &c.DSN, "clickhouse://writer:{env.CH_PASSWORD}@ch1:9000/impersonate", true)
+	const example = "clickhouse://writer:{env.CH_PASSWORD}@ch1:9000/impersonate"
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 0 || args[0] == "":
+		return d.Errf("audit clickhouse: a value is missing; write such as: audit clickhouse %s", example)
+	case len(args) > 1:
+		return d.Errf("audit clickhouse: unexpected %q; write such as: audit clickhouse %s", args[1], example)
+	}
+	c.DSN = args[0]
+	if !hasBlock(d) {
+		return nil
+	}
+	return readBlock(d, "clickhouse", []string{"reader"}, func(b *block, option string) error {
+		if option == "reader" {
+			return b.value(option, &c.Reader, "clickhouse://auditor:{env.CH_AUDITOR_PASSWORD}@ch1:9000/impersonate")
+		}
+		return b.unknown(option)
+	})
 }
 
 // Interface guards
@@ -68,4 +103,5 @@ var (
 	_ caddy.Validator       = (*ClickHouseSink)(nil)
 	_ caddyfile.Unmarshaler = (*ClickHouseSink)(nil)
 	_ SinkOpener            = (*ClickHouseSink)(nil)
+	_ ReaderOpener          = (*ClickHouseSink)(nil)
 )

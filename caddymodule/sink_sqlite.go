@@ -38,6 +38,11 @@ func (s *SQLiteSink) OpenSink(ctx context.Context, _ Env) (Sink, error) {
 	return sqlite.Open(ctx, s.Path)
 }
 
+// OpenReader implements [ReaderOpener].
+func (s *SQLiteSink) OpenReader(_ context.Context, env Env) (Reader, error) {
+	return sqlite.OpenReader(s.Path, env.now())
+}
+
 // UnmarshalCaddyfile reads what follows the name in audit. Syntax:
 //
 //	sqlite [<path>]
@@ -52,4 +57,5 @@ var (
 	_ caddy.Validator       = (*SQLiteSink)(nil)
 	_ caddyfile.Unmarshaler = (*SQLiteSink)(nil)
 	_ SinkOpener            = (*SQLiteSink)(nil)
+	_ ReaderOpener          = (*SQLiteSink)(nil)
 )

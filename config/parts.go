@@ -48,18 +48,32 @@ type ClickHouseSink struct {
 	// protocol. Required. Hosts are tried in turn. It is not dialled before the server runs; while no host answers,
 	// the journal keeps the rows.
 	DSN string `json:"dsn"`
+
+	// Reader is the DSN of a user who may read: of an auditor, while that of DSN may only write. The gateway answers
+	// auditors by it. Default: DSN.
+	Reader string `json:"reader,omitempty"`
 }
 
 // Validate reports what is wrong. It never repeats the DSN, which holds a password.
 func (c *ClickHouseSink) Validate() error {
+	if err := validDSN("audit clickhouse", c.DSN); err != nil {
+		return err
+	}
+	if c.Reader == "" {
+		return nil
+	}
+	return validDSN("audit clickhouse reader", c.Reader)
+}
+
+func validDSN(what, dsn string) error {
 	const want = "write clickhouse://user:password@host:9000/impersonate"
-	if c.DSN == "" {
-		return errors.New("audit clickhouse: no address; " + want)
+	if dsn == "" {
+		return errors.New(what + ": no address; " + want)
 	}
 	// url.Parse takes no list of hosts with ports: look at the rest with a single one.
-	scheme, rest, ok := strings.Cut(c.DSN, "://")
+	scheme, rest, ok := strings.Cut(dsn, "://")
 	if !ok || !slices.Contains([]string{"clickhouse", "tcp"}, scheme) {
-		return fmt.Errorf("audit clickhouse: the address starts with neither clickhouse:// nor tcp://; %s", want)
+		return fmt.Errorf("%s: the address starts with neither clickhouse:// nor tcp://; %s", what, want)
 	}
 	authority := rest
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
@@ -73,10 +87,10 @@ func (c *ClickHouseSink) Validate() error {
 		// A bad password is in the error url.Parse makes: not passed on.
 		u, err := url.Parse(scheme + "://" + user + host)
 		if err != nil {
-			return fmt.Errorf("audit clickhouse: the address can't be read; percent-encode what is special in user and password (@ is %%40, : is %%3A, / is %%2F, %% is %%25), and %s", want)
+			return fmt.Errorf("%s: the address can't be read; percent-encode what is special in user and password (@ is %%40, : is %%3A, / is %%2F, %% is %%25), and %s", what, want)
 		}
 		if u.Hostname() == "" {
-			return fmt.Errorf("audit clickhouse: the address names no host; %s", want)
+			return fmt.Errorf("%s: the address names no host; %s", what, want)
 		}
 	}
 	return nil

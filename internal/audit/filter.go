@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -33,7 +32,12 @@ const maxQ = 200
 
 var wordForm = regexp.MustCompile(`^[A-Za-z0-9_]{0,64}$`)
 
-// Check says which field can't be asked for.
+// BadQuestion is the error for what can't be asked, whatever the sink holds. It names the field.
+type BadQuestion string
+
+func (b BadQuestion) Error() string { return string(b) }
+
+// Check says which field can't be asked for, as a [BadQuestion].
 func (f Filter) Check() error {
 	for _, t := range []struct {
 		name, value string
@@ -46,25 +50,25 @@ func (f Filter) Check() error {
 		{"q", f.Q, maxQ},
 	} {
 		if !utf8.ValidString(t.value) || strings.ContainsRune(t.value, 0) || len(t.value) > t.limit {
-			return fmt.Errorf("%s: give UTF-8 of at most %d bytes", t.name, t.limit)
+			return BadQuestion(fmt.Sprintf("%s: give UTF-8 of at most %d bytes", t.name, t.limit))
 		}
 	}
 	if !wordForm.MatchString(f.Outcome) {
-		return errors.New("outcome: give one word, such as refused")
+		return BadQuestion("outcome: give one word, such as refused")
 	}
 	if !wordForm.MatchString(f.Type) {
-		return errors.New("type: give one word, such as impersonation_started")
+		return BadQuestion("type: give one word, such as impersonation_started")
 	}
 	for _, t := range []struct {
 		name string
 		at   time.Time
 	}{{"from", f.From}, {"to", f.To}} {
 		if !t.at.IsZero() && (t.at.Before(earliest) || t.at.After(latest)) {
-			return fmt.Errorf("%s: give a time from 1970 to 2261", t.name)
+			return BadQuestion(t.name + ": give a time from 1970 to 2261")
 		}
 	}
 	if !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To) {
-		return errors.New("from: give a time before to")
+		return BadQuestion("from: give a time before to")
 	}
 	return nil
 }

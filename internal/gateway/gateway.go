@@ -22,7 +22,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
-// Options are a configuration's parts; all but Banners and Ready are required.
+// Options are a configuration's parts; all but Reader, Banners and Ready are required.
 type Options struct {
 	Store          state.Store
 	Sessions       *session.Manager
@@ -33,6 +33,9 @@ type Options struct {
 	Recorder       *audit.Recorder
 	Clock          clock.Clock
 	Log            *slog.Logger
+
+	// Reader answers auditors in the portal; nil: the record can't be read here.
+	Reader audit.Reader
 
 	// RecordAll writes own-account requests to the audit too.
 	RecordAll bool
@@ -242,6 +245,8 @@ func (g *Gateway) mount() {
 		Session:        session,
 		Rules:          func() impersonation.Rules { return g.Rules },
 		Impersonations: g.Impersonations,
+		Audit:          g.Reader,
+		Events:         g.Recorder,
 		Clock:          g.Clock,
 		Log:            g.Log,
 		Site:           g.origin,

@@ -62,7 +62,7 @@ func TestEveryStatus(t *testing.T) {
 		{nobody, "GET", "/.impersonate/assets/other.css", "", "", 404, "not-found", ""},
 		{nobody, "GET", "/.impersonate/assets/", "", "", 404, "not-found", ""},
 		// Of later versions.
-		{admin, "GET", api + "audit/requests", "", "", 501, "not-available", ""},
+		{admin, "GET", api + "audit/requests", "", "", 403, "forbidden", ""},
 		{admin, "PUT", api + "settings/retention", "{}", js, 501, "not-available", ""},
 		{nobody, "GET", "/.impersonate/scim/v2/Users", "", "", 501, "not-available", ""},
 		// Users.

@@ -161,6 +161,12 @@ func rules() policy.Rules {
 
 func newRig(t testing.TB, users ...directory.User) *rig {
 	t.Helper()
+	return newRigOn(t, nil, users...)
+}
+
+// newRigOn is a rig whose auditors read by reader.
+func newRigOn(t testing.TB, reader audit.Reader, users ...directory.User) *rig {
+	t.Helper()
 	if users == nil {
 		users = crew()
 	}
@@ -201,6 +207,8 @@ func newRig(t testing.TB, users ...directory.User) *rig {
 			return g.rules
 		},
 		Impersonations: g.imp,
+		Audit:          reader,
+		Events:         g.events,
 		Clock:          g.clock,
 		Log:            log,
 		Site:           func(r *http.Request) string { return "http://" + r.Host },

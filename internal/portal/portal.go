@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
@@ -34,8 +35,11 @@ type Options struct {
 	// Rules are the ones in force.
 	Rules          func() impersonation.Rules
 	Impersonations *impersonation.Manager
-	Clock          clock.Clock
-	Log            *slog.Logger
+	// Audit answers auditors; nil: the record can't be read here. Events takes what they read as events.
+	Audit  audit.Reader
+	Events audit.Events
+	Clock  clock.Clock
+	Log    *slog.Logger
 	// Site is the origin the browser sees, such as https://app.example.com.
 	Site func(*http.Request) string
 	// ClientIP is the browser's address, as far as trusted proxies tell.
@@ -51,8 +55,9 @@ type Options struct {
 
 type portal struct {
 	Options
-	routes map[string]methods
-	texts  *texts
+	routes   map[string]methods
+	texts    *texts
+	readings *readings
 }
 
 // methods maps a method to what serves it.
@@ -89,6 +94,8 @@ func New(o Options) http.Handler {
 		extendCurrent:               {"POST": p.api(p.apiExtend)},
 	}
 	maps.Copy(p.routes, p.requestRoutes())
+	p.readings = &readings{events: o.Events, clock: o.Clock, log: o.Log, open: map[readingKey]*reading{}}
+	maps.Copy(p.routes, p.auditRoutes())
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
 	guarded := csrf.Handler(http.HandlerFunc(p.route))
@@ -143,6 +150,9 @@ func (p *portal) route(w http.ResponseWriter, r *http.Request) {
 		m = p.requestRoute(path)
 	}
 	if m == nil {
+		m = p.auditRoute(path)
+	}
+	if m == nil {
 		if later(path) {
 			problem.Write(w, r, notAvailable())
 			return
@@ -178,7 +188,7 @@ func (m methods) allow() string {
 
 // later are the addresses kept for what this version does not have.
 func later(path string) bool {
-	for _, p := range []string{apiRoot + "/audit/", apiRoot + "/settings/", root + "/scim/v2/"} {
+	for _, p := range []string{apiRoot + "/settings/", root + "/scim/v2/"} {
 		if strings.HasPrefix(path, p) {
 			return true
 		}

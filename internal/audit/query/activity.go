@@ -3,14 +3,13 @@ package query
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
 
-var errNoSpan = errors.New("from, to: give both")
+const errNoSpan = audit.BadQuestion("from, to: give both")
 
 // letters of a time that name its piece, and how they are read.
 var pieces = map[audit.Step]struct {
@@ -32,13 +31,13 @@ func (r *Reader) Activity(ctx context.Context, f audit.Filter, s audit.Step) ([]
 	case f.From.IsZero() || f.To.IsZero():
 		return nil, errNoSpan
 	case !ok:
-		return nil, errors.New("step: give hour, day or month")
+		return nil, audit.BadQuestion("step: give hour, day or month")
 	}
 	var buckets []audit.Bucket
 	index := map[string]int{}
 	for at := s.Truncate(f.From); at.Before(f.To); at = s.Next(at) {
 		if len(buckets) == audit.MaxBuckets {
-			return nil, fmt.Errorf("from, to: more than %d pieces of time; take a longer step", audit.MaxBuckets)
+			return nil, audit.BadQuestion(fmt.Sprintf("from, to: more than %d pieces of time; take a longer step", audit.MaxBuckets))
 		}
 		index[at.Format(piece.layout)] = len(buckets)
 		buckets = append(buckets, audit.Bucket{Start: at})

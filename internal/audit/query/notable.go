@@ -21,7 +21,7 @@ func (r *Reader) Notable(ctx context.Context, f audit.Filter, t audit.Thresholds
 	case f.From.IsZero() || f.To.IsZero():
 		return nil, errNoSpan
 	case f.To.Sub(f.From) > audit.MaxNotableDays*24*time.Hour:
-		return nil, fmt.Errorf("from, to: more than %d days", audit.MaxNotableDays)
+		return nil, audit.BadQuestion(fmt.Sprintf("from, to: more than %d days", audit.MaxNotableDays))
 	}
 	f.Outcome, f.Type, f.Q = "", "", ""
 	t = t.Defaults()
