@@ -142,9 +142,11 @@ func (a *App) Validate() error {
 
 // rules are the settings as the policy package wants them.
 func (a *App) rules() policy.Rules {
-	match := func(m config.Match) policy.Match { return policy.Match{Groups: m.Groups, Users: m.Users} }
+	match := func(m config.Match) policy.Match {
+		return policy.Match{Groups: m.Groups, Users: m.Users, Attributes: m.Attributes, Roles: m.Roles, OwnGroups: m.OwnGroups, GroupsIn: m.GroupsIn}
+	}
 	rules := policy.Rules{
-		Protect: match(a.Protect), Roles: make(map[string]policy.Match),
+		Protect: match(a.Protect), Withhold: match(a.Withhold), Roles: make(map[string]policy.Match),
 		StepUp: policy.StepUp{Within: a.OIDC.StepUp.Std(), ACR: a.OIDC.StepUpACR},
 	}
 	for role, m := range a.Roles {
@@ -155,11 +157,20 @@ func (a *App) rules() policy.Rules {
 			Name: p.Name, Actor: match(p.Actor), Target: match(p.Target), When: p.When, Modes: p.Modes,
 			Duration: p.Duration.Std(), Idle: p.Idle.Std(), Extension: p.Extension.Std(), Extensions: p.Extensions, Color: p.Color,
 			Approvers: match(p.Approvers), RequestLife: p.RequestExpires.Std(), Emergency: p.Emergency,
+			LimitActor: p.LimitActor, LimitTarget: p.LimitTarget, MinReason: p.MinReason, MaxReason: p.MaxReason, Ticket: policy.Ticket(p.Ticket),
 		}
+		for _, text := range p.Hours {
+			if h, err := config.ParseHours(text); err == nil { // Validate has seen to it
+				compiled.Hours = append(compiled.Hours, policy.Hours(h))
+			}
+		}
+		compiled.Networks, _ = config.ParseNetworks(p.Networks) //nolint:errcheck // likewise
 		for _, r := range p.Require {
 			switch r {
 			case config.RequireReason:
 				compiled.RequireReason = true
+			case config.RequireTicket:
+				compiled.RequireTicket = true
 			case config.RequireStepUp:
 				compiled.RequireStepUp = true
 			case config.RequireApproval:

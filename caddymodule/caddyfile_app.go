@@ -45,18 +45,24 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    }
 //	    directory file <path>
 //	    directory seen
-//	    role    owner|auditor group|user <name…>
-//	    protect group|user <name…>
+//	    role     owner|auditor group|user|attribute <name…>
+//	    protect  group|user|attribute|role <name…>
+//	    withhold group|user|attribute|role <name…>
 //	    policy <name> {
-//	        actor    group|user <name…>
-//	        target   group|user <name…>
+//	        actor    group|user|attribute <name…>
+//	        target   group|user|attribute|own_groups|groups_in <name…>
 //	        when     <expression>
+//	        hours    <days> <from>-<to> <time zone>
+//	        network  <address or network…>
+//	        limit    actor|target <n>
 //	        mode     full|read_only…
 //	        duration <duration>
 //	        idle     <duration>
 //	        extension <duration> [<times>]
 //	        color    <color>
-//	        require  reason|step_up|approval|consent…
+//	        require  reason|ticket|step_up|approval|consent…
+//	        reason_length <at least> [<at most>]
+//	        ticket { pattern, example, url }
 //	        approvers group|user <name…>
 //	        request_expires <duration>
 //	        emergency
@@ -74,12 +80,12 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    }
 //	}
 //
-// directory, role, protect and policy can be given several times; the order of directory and of policy lines counts.
+// directory, role, protect, withhold, policy and a policy's hours can be given several times; the order of directory and of policy lines counts.
 // After state, directory and in audit, the name of any guest module of the namespace may stand, followed by its own
 // settings.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
-	options := []string{"state", "oidc", "directory", "role", "protect", "policy", "session", "audit"}
+	options := []string{"state", "oidc", "directory", "role", "protect", "withhold", "policy", "session", "audit"}
 	return readBlock(d, "impersonate", options, func(b *block, option string) error {
 		switch option {
 		case "state":
@@ -97,7 +103,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "role":
 			return a.parseRole(b)
 		case "protect":
-			return b.match("protect", &a.Protect)
+			return b.match("protect", &a.Protect, "role")
+		case "withhold":
+			return b.match("withhold", &a.Withhold, "role")
 		case "policy":
 			return a.parsePolicy(b)
 		case "session":
@@ -261,13 +269,13 @@ func (a *App) parsePolicy(b *block) error {
 	if err := b.once("policy", p.Name); err != nil {
 		return err
 	}
-	options := []string{"actor", "target", "when", "mode", "duration", "idle", "extension", "color", "require", "approvers", "request_expires", "emergency"}
+	options := []string{"actor", "target", "when", "hours", "network", "limit", "mode", "duration", "idle", "extension", "color", "require", "reason_length", "ticket", "approvers", "request_expires", "emergency"}
 	err := readBlock(b.Dispenser, "policy "+p.Name, options, func(b *block, option string) (err error) {
 		switch option {
 		case "actor":
 			return b.match(option, &p.Actor)
 		case "target":
-			return b.match(option, &p.Target)
+			return b.match(option, &p.Target, "own_groups", "groups_in")
 		case "when":
 			if err := b.value(option, &p.When, "`actor.department == target.department`"); err != nil {
 				return err
@@ -276,6 +284,8 @@ func (a *App) parsePolicy(b *block) error {
 				return b.Errf("%s: when: %w", b.name, err)
 			}
 			return nil
+		case "hours", "network", "limit", "reason_length", "ticket":
+			return parseLimit(b, option, &p.Limits)
 		case "mode":
 			if err := b.once(option); err != nil {
 				return err
@@ -294,7 +304,7 @@ func (a *App) parsePolicy(b *block) error {
 			if err := b.once(option); err != nil {
 				return err
 			}
-			known := []string{config.RequireReason, config.RequireStepUp, config.RequireApproval, config.RequireConsent}
+			known := []string{config.RequireReason, config.RequireTicket, config.RequireStepUp, config.RequireApproval, config.RequireConsent}
 			p.Require, err = b.words(option, "require reason approval", known)
 			return err
 		case "approvers":

@@ -132,13 +132,21 @@ func (b *block) noBlock(option string) error {
 	return nil
 }
 
-// match reads `KIND NAME…` into m, where KIND is group or user. What tells whose it is in messages.
-func (b *block) match(what string, m *config.Match) error {
+// match reads `KIND NAME…` into m, where KIND is group, user, attribute or one of more. What tells whose it is in messages.
+func (b *block) match(what string, m *config.Match, more ...string) error {
 	example := what + " group support"
 	if !b.NextArg() {
 		return b.Errf("%s: %s: a value is missing; write such as: %s", b.name, what, example)
 	}
 	kind := b.Val()
+	known := append([]string{"group", "user", "attribute"}, more...)
+	if !slices.Contains(known, kind) {
+		last := len(known) - 1
+		return b.Errf("%s: %s: %q is not known; write %s or %s, then names: %s", b.name, what, kind, strings.Join(known[:last], ", "), known[last], example)
+	}
+	if kind == "attribute" {
+		return b.attribute(what, m)
+	}
 	if err := b.once(what, kind); err != nil {
 		return err
 	}
@@ -148,8 +156,17 @@ func (b *block) match(what string, m *config.Match) error {
 		into = &m.Groups
 	case "user":
 		into = &m.Users
-	default:
-		return b.Errf("%s: %s: %q is not known; write group or user, then names: %s", b.name, what, kind, example)
+	case "role":
+		into = &m.Roles
+	case "own_groups":
+		into = &m.OwnGroups
+	case "groups_in":
+		v, err := b.values(what+" "+kind, 1, 1, what+" groups_in supervises")
+		if err != nil {
+			return err
+		}
+		m.GroupsIn = v[0]
+		return nil
 	}
 	names, err := b.values(what+" "+kind, 1, -1, example)
 	if err != nil {
@@ -161,6 +178,27 @@ func (b *block) match(what string, m *config.Match) error {
 		}
 	}
 	*into = names
+	return nil
+}
+
+// attribute reads `attribute NAME VALUE…` into m, the current token being its first word.
+func (b *block) attribute(what string, m *config.Match) error {
+	v, err := b.values(what+" attribute", 2, -1, what+" attribute department support")
+	if err != nil {
+		return err
+	}
+	if err := b.once(what, "attribute", v[0]); err != nil {
+		return err
+	}
+	for i, one := range v[1:] {
+		if slices.Contains(v[1:][:i], one) {
+			return b.Errf("%s: %s attribute %s: %s is already specified; remove one", b.name, what, v[0], one)
+		}
+	}
+	if m.Attributes == nil {
+		m.Attributes = make(map[string][]string)
+	}
+	m.Attributes[v[0]] = v[1:]
 	return nil
 }
 

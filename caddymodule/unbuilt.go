@@ -12,8 +12,6 @@ var unbuilt = []string{
 	"directory ldap",
 	"directory sql",
 
-	"require ticket",
-
 	"audit retention",
 
 	"notify *",

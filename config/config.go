@@ -43,6 +43,9 @@ type App struct {
 	// Protect are people who are never a target, whatever a policy says.
 	Protect Match `json:"protect,omitzero"`
 
+	// Withhold are people who never impersonate anyone, whatever a policy says.
+	Withhold Match `json:"withhold,omitzero"`
+
 	// Policies say who may become whom; the first that matches both people decides. Without any, nobody may
 	// become anybody.
 	Policies []Policy `json:"policies,omitempty"`
@@ -88,6 +91,9 @@ func (a *App) Validate() error {
 	}
 	if !a.Protect.Empty() {
 		errs = append(errs, a.Protect.validate("protect"))
+	}
+	if !a.Withhold.Empty() {
+		errs = append(errs, a.Withhold.validate("withhold"))
 	}
 	if len(a.Policies) > maxPolicies {
 		errs = append(errs, fmt.Errorf("%d policies; at most %d", len(a.Policies), maxPolicies))

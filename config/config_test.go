@@ -79,7 +79,7 @@ func TestAppValidate(t *testing.T) {
 		"policy no target":   {func(a *App) { a.Policies[0].Target = Match{} }, "policy support: target: selects nobody"},
 		"mode":               {func(a *App) { a.Policies[0].Modes = []string{"half"} }, `policy support: mode "half": not known; write full or read_only`},
 		"mode twice":         {func(a *App) { a.Policies[0].Modes = []string{"full", "full"} }, "policy support: mode full: already specified"},
-		"require":            {func(a *App) { a.Policies[0].Require = []string{"ticket"} }, `policy support: require "ticket": not known; write reason`},
+		"require":            {func(a *App) { a.Policies[0].Require = []string{"luck"} }, `policy support: require "luck": not known; write reason, ticket, step_up, approval or consent`},
 		"duration":           {func(a *App) { a.Policies[0].Duration = Duration(8 * day) }, "policy support: duration 8d: must be from 1s to 7d"},
 		"duration too short": {func(a *App) { a.Policies[0].Duration = 1 }, "policy support: duration 1ns"},
 		"extension short":    {func(a *App) { a.Policies[0].Extension = 1 }, "policy support: extension 1ns: must be from 1m to 1d"},
@@ -95,6 +95,25 @@ func TestAppValidate(t *testing.T) {
 		"extension of nothing": {func(a *App) { a.Policies[0].Extensions = 2 }, "policy support: extension 0s: must be from 1m to 1d"},
 		"policy color":         {func(a *App) { a.Policies[0].Color = "red" }, `policy support: color "red": not a colour`},
 		"idle too long":        {func(a *App) { a.Policies[0].Idle = Duration(time.Hour) }, "policy support: idle 1h: must be shorter than the duration, 30m"},
+		"no hours":             {func(a *App) { a.Policies[0].Hours = []string{"mon 9-17"} }, `policy support: hours "mon 9-17": must be days, times and a time zone; write such as: hours mon-fri`},
+		"hours of no day":      {func(a *App) { a.Policies[0].Hours = []string{"monday 9:00-17:00 UTC"} }, `"monday" is no day`},
+		"hours of no time":     {func(a *App) { a.Policies[0].Hours = []string{"mon 9-17 UTC"} }, `"9" is no time of day`},
+		"hours after a day":    {func(a *App) { a.Policies[0].Hours = []string{"mon 9:00-24:01 UTC"} }, `"24:01" is no time of day`},
+		"hours of nothing":     {func(a *App) { a.Policies[0].Hours = []string{"mon 9:00-9:00 UTC"} }, "they end when they begin"},
+		"hours nowhere":        {func(a *App) { a.Policies[0].Hours = []string{"mon 9:00-17:00 Mars/Base"} }, `"Mars/Base" is no time zone`},
+		"hours anywhere":       {func(a *App) { a.Policies[0].Hours = []string{"mon 9:00-17:00 Local"} }, "Local is another place on each machine"},
+		"network":              {func(a *App) { a.Policies[0].Networks = []string{"10.0.0.0/99"} }, `network "10.0.0.0/99": neither address nor network`},
+		"network of a host":    {func(a *App) { a.Policies[0].Networks = []string{"10.0.0.1/8"} }, "network 10.0.0.1/8: has more bits than its length; write 10.0.0.0/8"},
+		"network mapped":       {func(a *App) { a.Policies[0].Networks = []string{"::ffff:10.0.0.0/104"} }, "network ::ffff:10.0.0.0/104: write it as one of IPv4"},
+		"network twice":        {func(a *App) { a.Policies[0].Networks = []string{"10.0.0.1", "10.0.0.1"} }, "network 10.0.0.1: already specified"},
+		"limit":                {func(a *App) { a.Policies[0].LimitActor = -1 }, "policy support: limit actor -1: must be from 1 to 1000"},
+		"limit target":         {func(a *App) { a.Policies[0].LimitTarget = 1001 }, "policy support: limit target 1001: must be from 1 to 1000"},
+		"reason length":        {func(a *App) { a.Policies[0].MinReason, a.Policies[0].MaxReason = 20, 10 }, "policy support: reason_length 20 10: must be from 1 to 500"},
+		"reason for nothing":   {func(a *App) { a.Policies[0].MinReason, a.Policies[0].Require = 20, nil }, "policy support: reason_length: nothing asks for a reason; add require reason"},
+		"role of a role":       {func(a *App) { a.Roles = map[string]Match{"owner": {Roles: []string{"auditor"}}} }, "role owner role: roles are for protect and withhold"},
+		"actor's own groups":   {func(a *App) { a.Policies[0].Actor.OwnGroups = []string{"team-*"} }, "policy support: actor: own_groups and groups_in are for the target of a policy"},
+		"withhold what role":   {func(a *App) { a.Withhold.Roles = []string{"admin"} }, `withhold role "admin": not known; write owner or auditor`},
+		"attribute of nothing": {func(a *App) { a.Protect.Attributes = map[string][]string{"vip": nil} }, "protect attribute vip: no value"},
 		"session lifetime":     {func(a *App) { a.Session.Lifetime = Duration(31 * day) }, "session lifetime 31d"},
 		"session idle":         {func(a *App) { a.Session.Idle = Duration(13 * time.Hour) }, "session idle 13h"},
 		"session idle short":   {func(a *App) { a.Session.Idle = 1 }, "session idle 1ns"},
@@ -232,5 +251,22 @@ func TestJSONIsSmall(t *testing.T) {
 	b, err = json.Marshal(Site{})
 	if err != nil || string(b) != `{}` {
 		t.Errorf("%s, %v", b, err)
+	}
+}
+
+func TestParseHours(t *testing.T) {
+	const h = time.Hour
+	for text, want := range map[string]Hours{
+		"mon-fri 08:00-18:00 Europe/Berlin": {Days: [7]bool{1: true, 2: true, 3: true, 4: true, 5: true}, From: 8 * h, To: 18 * h},
+		"sat-mon,wed 8:30-24:00 UTC":        {Days: [7]bool{6: true, 0: true, 1: true, 3: true}, From: 8*h + 30*time.Minute, To: 24 * h},
+		"daily 22:00-06:00 Asia/Tokyo":      {Days: [7]bool{true, true, true, true, true, true, true}, From: 22 * h, To: 6 * h},
+	} {
+		got, err := ParseHours(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want.In = got.In; got != want || got.In.String() != strings.Fields(text)[2] {
+			t.Errorf("%s: %+v", text, got)
+		}
 	}
 }

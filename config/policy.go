@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -11,12 +12,13 @@ var (
 	roles = []string{"owner", "auditor"}
 	modes = []string{"full", "read_only"}
 	// requirements a start can be made to meet.
-	requirements = []string{RequireReason, RequireStepUp, RequireApproval, RequireConsent}
+	requirements = []string{RequireReason, RequireTicket, RequireStepUp, RequireApproval, RequireConsent}
 )
 
 // What a start can be made to meet.
 const (
 	RequireReason   = "reason"   // the actor writes down why
+	RequireTicket   = "ticket"   // and names a ticket
 	RequireStepUp   = "step_up"  // they have just logged in again; see OIDC.StepUp
 	RequireApproval = "approval" // one of the approvers agrees
 	RequireConsent  = "consent"  // the target agrees
@@ -28,14 +30,26 @@ const (
 	ModeReadOnly = "read_only"
 )
 
-// Match selects people: those in any of the groups, and those with any of the usernames.
+// Match selects people: those in any of the groups, those with any of the usernames, those with any of the values in an
+// attribute.
 type Match struct {
-	Groups []string `json:"groups,omitempty"`
-	Users  []string `json:"users,omitempty"`
+	Groups     []string            `json:"groups,omitempty"`
+	Users      []string            `json:"users,omitempty"`
+	Attributes map[string][]string `json:"attributes,omitempty"`
+
+	// Roles are those who have one. For protect and withhold.
+	Roles []string `json:"roles,omitempty"`
+
+	// OwnGroups are whoever shares a group with the actor, of those whose names fit a pattern such as team-*; GroupsIn,
+	// whoever is in a group that this attribute of the actor's names, with commas between them. For a policy's target.
+	OwnGroups []string `json:"own_groups,omitempty"`
+	GroupsIn  string   `json:"groups_in,omitempty"`
 }
 
 // Empty tells whether it selects nobody.
-func (m Match) Empty() bool { return len(m.Groups) == 0 && len(m.Users) == 0 }
+func (m Match) Empty() bool {
+	return len(m.Groups) == 0 && len(m.Users) == 0 && len(m.Attributes) == 0 && len(m.Roles) == 0 && len(m.OwnGroups) == 0 && m.GroupsIn == ""
+}
 
 func (m Match) validate(what string) error {
 	if m.Empty() {
@@ -54,6 +68,23 @@ func (m Match) validate(what string) error {
 	}
 	check("group", m.Groups)
 	check("user", m.Users)
+	check("own_groups", m.OwnGroups)
+	if m.GroupsIn != "" {
+		check("groups_in", []string{m.GroupsIn})
+	}
+	for _, name := range sortedKeys(m.Attributes) {
+		check("attribute", []string{name})
+		if len(m.Attributes[name]) == 0 {
+			errs = append(errs, fmt.Errorf("%s attribute %s: no value; write such as attribute department support", what, name))
+		}
+		check("attribute "+name, m.Attributes[name])
+	}
+	errs = append(errs, oneOf(what+" role", m.Roles, roles))
+	if last := what[strings.LastIndexByte(what, ' ')+1:]; len(m.Roles) > 0 && last != "protect" && last != "withhold" {
+		errs = append(errs, fmt.Errorf("%s role: roles are for protect and withhold; write groups or users", what))
+	} else if (len(m.OwnGroups) > 0 || m.GroupsIn != "") && last != "target" {
+		errs = append(errs, fmt.Errorf("%s: own_groups and groups_in are for the target of a policy", what))
+	}
 	return errors.Join(errs...)
 }
 
@@ -69,6 +100,8 @@ type Policy struct {
 	// When is a condition both have to meet, in the Common Expression Language, over actor, target, request and now.
 	// Default: none.
 	When string `json:"when,omitempty"`
+
+	Limits
 
 	// Modes offered: full, read_only. The first is the default of a start. Default: full.
 	Modes []string `json:"modes,omitempty"`
@@ -132,6 +165,10 @@ func (p *Policy) Validate() error {
 	}
 	errs = append(errs, p.Actor.validate(what+": actor"), p.Target.validate(what+": target"),
 		oneOf(what+": mode", p.Modes, modes), oneOf(what+": require", p.Require, requirements))
+	errs = append(errs, p.Limits.validate(what))
+	if p.MinReason+p.MaxReason > 0 && !slices.Contains(p.Require, RequireReason) && !p.Emergency {
+		errs = append(errs, fmt.Errorf("%s: reason_length: nothing asks for a reason; add require reason", what))
+	}
 	if p.Duration < Duration(time.Second) || p.Duration > MaxImpersonation {
 		errs = append(errs, fmt.Errorf("%s: duration %s: must be from 1s to %s; write such as 30m", what, p.Duration, MaxImpersonation))
 	} else if p.Idle < 0 || p.Idle > p.Duration {

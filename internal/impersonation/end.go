@@ -114,6 +114,7 @@ func (m *Manager) forget(c *core) {
 		delete(m.bySession, l.Session)
 	}
 	delete(m.byID, l.ID)
+	m.places.remove(c)
 	m.count.Store(int64(len(m.bySession)))
 	m.mu.Unlock()
 	close(c.told)

@@ -64,6 +64,7 @@ type Manager struct {
 	mu        sync.RWMutex
 	bySession map[state.Hash]*core // starting and live
 	byID      map[string]*core     // the same
+	places    places               // the same
 	pending   map[string]*core     // ended, but not yet written down everywhere
 	early     map[string]bool      // ended before the first Use
 	changed   chan struct{}        // closed and replaced when pending shrinks

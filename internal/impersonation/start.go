@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
@@ -107,7 +108,7 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 
 // recordStart writes the events of a start.
 func (m *Manager) recordStart(ctx context.Context, cur *current, i *state.Impersonation, asked *state.Request, ip netip.Addr) error {
-	e := started(i, asked, ip)
+	e := started(i, asked, cur.Policy.TicketLink(i.Policy, i.Ticket), ip)
 	if i.Emergency {
 		louder := e
 		louder.Type = audit.EventEmergencyStarted
@@ -129,7 +130,7 @@ func (m *Manager) prepare(cur *current, req StartRequest, asked *state.Request) 
 	generation := cur.Directory.Generation() // before the facts: a change in between makes this decision an old one
 	actor, target := cur.actor(&req.Session.Claims), cur.target(req.Target)
 	from := From{IP: req.ClientIP, Host: hostOf(req.Site)}
-	in := policy.Input{Actor: actor, Target: target.Person, Nested: nested, Now: now, ClientIP: from.IP, Host: from.Host}
+	in := policy.Input{Actor: actor, Target: target.Person, Nested: nested, Now: now, ClientIP: from.IP, Host: from.Host, Live: m.LiveOf}
 	d := cur.Policy.Decide(in)
 	if d.Refusal != nil {
 		return nil, d.Refusal, nil
@@ -171,9 +172,15 @@ func (m *Manager) prepare(cur *current, req StartRequest, asked *state.Request) 
 		return nil, nil, ErrNotReady
 	case m.bySession[id] != nil: // another start was faster
 		in.Nested = true
+		in.Live = nil // it would wait for what is held here
 		return nil, cur.Policy.Decide(in).Refusal, nil
 	}
+	// Others may have started meanwhile: of several at once, no more than the limit can win.
+	if r := d.Full(m.places.live(identity.Key(actor.Username), identity.Key(target.Username), now)); r != nil {
+		return nil, r, nil
+	}
 	m.bySession[id], m.byID[newID] = c, c
+	m.places.add(c)
 	m.count.Store(int64(len(m.bySession)))
 	return c, nil, nil
 }
@@ -249,8 +256,10 @@ func (m *Manager) refused(ctx context.Context, cur *current, req StartRequest, r
 }
 
 // started is the event of a start.
-func started(i *state.Impersonation, asked *state.Request, ip netip.Addr) audit.Event {
-	pairs := []any{"policy", i.Policy, "mode", i.Mode, "duration_s", seconds(i.ExpiresAt.Sub(i.StartedAt)), "idle_s", seconds(i.Idle), "site", i.Site}
+func started(i *state.Impersonation, asked *state.Request, ticketURL string, ip netip.Addr) audit.Event {
+	pairs := []any{
+		"policy", i.Policy, "mode", i.Mode, "duration_s", seconds(i.ExpiresAt.Sub(i.StartedAt)), "idle_s", seconds(i.Idle), "site", i.Site, "ticket_url", ticketURL,
+	}
 	if i.Request != "" {
 		pairs = append(pairs, "request", i.Request, "approved_by", i.ApprovedBy, "consented", !asked.ConsentedAt.IsZero())
 	}

@@ -89,7 +89,7 @@ func TestInvariant3DefaultDeny(t *testing.T) {
 			w.people.edit("sam", func(u *directory.User) { u.Active = false })
 		}, policy.RefusedInactive},
 		"protected": {"sue", nil, "vic", nil, policy.RefusedProtected},
-		"an owner":  {"amy", nil, "olga", nil, policy.RefusedProtected},
+		"an owner":  {"amy", nil, "olga", nil, policy.RefusedPowerful},
 		"no policy": {"nora", nil, "sam", nil, policy.RefusedNoPolicy},
 		// The directory knows nora, and knows that she has no groups; the login's claims don't add any.
 		"claimed groups": {"nora", []string{"support"}, "sam", nil, policy.RefusedNoPolicy},

@@ -138,6 +138,7 @@ func (m *Manager) adopt(row *state.Impersonation, claims identity.Identity, earl
 		m.early[row.ID] = true
 	}
 	m.bySession[row.Session], m.byID[row.ID] = c, c
+	m.places.add(c)
 	m.count.Store(int64(len(m.bySession)))
 	return c
 }

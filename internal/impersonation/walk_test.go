@@ -59,7 +59,8 @@ type browser struct {
 	started, expires, lastSeen time.Time
 	idle, extended             time.Duration
 	extensions                 int
-	ended                      []string // ids
+	from                       netip.Addr // where it is
+	ended                      []string   // ids
 }
 
 type walk struct {
@@ -79,14 +80,28 @@ type walk struct {
 	causes   map[string]int
 	extended map[string]int // by id
 	names    []string
+	last     time.Time // of the last compare
+	refusals map[string]int
 }
+
+// walkHours are the first forty minutes of every hour: so they come and go often.
+var walkHours = func() (all []policy.Hours) {
+	for h := range 24 {
+		from := time.Duration(h) * time.Hour
+		all = append(all, policy.Hours{Days: [7]bool{true, true, true, true, true, true, true}, From: from, To: from + 40*time.Minute, In: time.UTC})
+	}
+	return all
+}()
+
+// walkNetworks are where requests of the walk come from: inside, mostly.
+var walkNetworks = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.9.9.9"), netip.MustParseAddr("::ffff:10.1.1.1"), netip.IPv6Loopback()}
 
 var walkGroups = []string{"support", "field", "admins", "owners", "vip"}
 
 func newWalk(t *testing.T, seed uint64, store state.Store) *walk {
 	t.Logf("IMPERSONATION_SEED=%d", seed)
 	w := &walk{
-		t: t, r: rand.New(rand.NewPCG(seed, 1)), store: store, clock: clock.NewManual(noon), journal: &journal{}, causes: map[string]int{}, extended: map[string]int{},
+		t: t, r: rand.New(rand.NewPCG(seed, 1)), store: store, clock: clock.NewManual(noon), journal: &journal{}, causes: map[string]int{}, extended: map[string]int{}, last: noon, refusals: map[string]int{},
 		people: &people{users: map[string]directory.User{}}, names: []string{"amy", "sue", "stan", "sam", "fay", "vic", "olga", "nora"},
 	}
 	for i, n := range w.names {
@@ -157,6 +172,9 @@ func (w *walk) newRules() policy.Rules {
 	if w.r.IntN(4) == 0 {
 		r.Protect.Users = []string{w.names[w.r.IntN(len(w.names))]}
 	}
+	if w.r.IntN(6) == 0 {
+		r.Withhold = policy.Match{Users: []string{w.names[w.r.IntN(len(w.names))]}, Roles: []string{policy.RoleOwner}}
+	}
 	modes := [][]string{nil, {policy.ModeFull, policy.ModeReadOnly}, {policy.ModeReadOnly}}
 	for i, p := range []policy.Policy{
 		{Actor: policy.Match{Groups: []string{"support"}}, Target: policy.Match{Groups: []string{"field"}}},
@@ -171,6 +189,16 @@ func (w *walk) newRules() policy.Rules {
 		p.Duration = time.Duration(5+w.r.IntN(60)) * time.Minute
 		if w.r.IntN(2) == 0 {
 			p.Idle = time.Duration(1+w.r.IntN(5)) * time.Minute
+		}
+		switch w.r.IntN(6) {
+		case 0:
+			p.Hours = walkHours
+		case 1:
+			p.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		case 2:
+			p.LimitActor, p.LimitTarget = w.r.IntN(3), w.r.IntN(3)
+		case 3:
+			p.Target.OwnGroups = []string{"fi*"}
 		}
 		if w.r.IntN(2) == 0 {
 			p.Extension, p.Extensions = time.Duration(1+w.r.IntN(20))*time.Minute, w.r.IntN(4)
@@ -191,7 +219,7 @@ func (w *walk) login() *browser {
 	}); err != nil {
 		w.fatal(err)
 	}
-	return &browser{s: &session.Session{ID: id, Claims: claims}}
+	return &browser{s: &session.Session{ID: id, Claims: claims}, from: walkNetworks[w.r.IntN(len(walkNetworks))]}
 }
 
 func (w *walk) run(steps int) {
@@ -201,7 +229,7 @@ func (w *walk) run(steps int) {
 		switch n := w.r.IntN(100); {
 		case n < 25:
 			for range 4 { // those that can be are rarer
-				if w.allowed(b.s, name) == nil {
+				if w.allowed(b, name, w.clock.Now()) == nil {
 					name = w.names[w.r.IntN(len(w.names))]
 				}
 			}
@@ -216,7 +244,11 @@ func (w *walk) run(steps int) {
 			}
 		case n < 60:
 			w.did = "request"
-			if l := w.m.Of(w.t.Context(), b.s.ID); l != nil && w.m.Check(w.t.Context(), l, w.clock.Now()) == nil {
+			if w.r.IntN(20) == 0 && slices.ContainsFunc(w.rules.Policies, func(p policy.Policy) bool { return len(p.Networks) > 0 }) {
+				b.from = walkNetworks[w.r.IntN(len(walkNetworks))]
+				w.did = "request from " + b.from.String()
+			}
+			if l := w.m.Of(w.t.Context(), b.s.ID); l != nil && w.m.CheckFrom(w.t.Context(), l, w.clock.Now(), impersonation.From{IP: b.from}) == nil {
 				l.Touch(w.clock.Now())
 				b.lastSeen = w.clock.Now()
 			}
@@ -259,6 +291,7 @@ func (w *walk) run(steps int) {
 				w.newDirectory()
 			}
 			w.use()
+			w.everybody()
 		case n < 98:
 			w.did = "logout"
 			if err := w.m.EndSession(w.t.Context(), b.s.ID, impersonation.CauseLogout, ""); err != nil {
@@ -286,6 +319,8 @@ func (w *walk) run(steps int) {
 				w.clock.Advance(time.Duration(w.r.IntN(20)) * time.Minute)
 			}
 			w.open()
+			w.last = w.clock.Now() // nobody looked meanwhile
+			w.everybody()
 		}
 		w.compare()
 		if w.step%500 == 0 {
@@ -293,8 +328,14 @@ func (w *walk) run(steps int) {
 		}
 	}
 	w.settle()
+	w.t.Logf("refused: %v", w.refusals)
+	for _, code := range []string{policy.RefusedPowerful, policy.RefusedWithheld, policy.RefusedHours, policy.RefusedNetwork, policy.RefusedLimitActor, policy.RefusedLimitTarget, policy.RefusedProtected} {
+		if want := steps / 10_000; w.refusals[code] < want {
+			w.t.Errorf("the walk saw %s only %d times", code, w.refusals[code])
+		}
+	}
 	w.t.Logf("ended: %v, live: %d, extended: %d", w.causes, w.m.Stats().Live, len(w.extended))
-	if want := steps / 500; want > 10 && len(w.extended) < want {
+	if want := steps / 1000; want > 10 && len(w.extended) < want {
 		w.t.Errorf("the walk extended only %d impersonations", len(w.extended))
 	}
 	for _, cause := range []string{
@@ -318,22 +359,24 @@ func (w *walk) user(name string) *directory.User {
 }
 
 func (w *walk) start(b *browser, name string) {
-	req := impersonation.StartRequest{Session: b.s, Target: name, ClientIP: netip.IPv6Loopback(), Mode: []string{"", "", policy.ModeFull, policy.ModeReadOnly}[w.r.IntN(4)]}
+	req := impersonation.StartRequest{Session: b.s, Target: name, ClientIP: b.from, Mode: []string{"", "", policy.ModeFull, policy.ModeReadOnly}[w.r.IntN(4)]}
 	if w.r.IntN(2) == 0 {
 		req.Duration = time.Duration(1+w.r.IntN(40)) * time.Minute
 	}
 	w.did = fmt.Sprintf("%s starts as %s, %s, %s", b.s.Claims.Username, name, req.Mode, req.Duration)
 	w.compare() // so that what is over by now does not nest
 	l, err := w.m.Start(w.t.Context(), req)
-	p := w.allowed(b.s, name)
-	ok := p != nil && b.id == "" && (req.Mode == "" || offers(p, req.Mode)) && req.Duration <= p.Duration
+	p := w.allowed(b, name, w.clock.Now())
+	ok := p != nil && b.id == "" && w.room(p, b, name) && (req.Mode == "" || offers(p, req.Mode)) && req.Duration <= p.Duration
 	if ok != (err == nil) {
 		w.fatal("the model says ", ok, ", the start says ", err)
 	}
 	if !ok {
-		if r := policy.AsRefusal(err); r == nil {
+		r := policy.AsRefusal(err)
+		if r == nil {
 			w.fatal(err)
 		}
+		w.refusals[r.Code]++
 		return
 	}
 	now := w.clock.Now()
@@ -354,7 +397,7 @@ func (w *walk) extend(b *browser) {
 	}
 	left, _ := l.Extension()
 	got, err := w.m.Extend(w.t.Context(), l, press, netip.IPv6Loopback())
-	p := w.allowed(b.s, b.target)
+	p := w.allowed(b, b.target, w.clock.Now())
 	times := p.Extensions
 	if p.Extension > 0 && times == 0 {
 		times = 1
@@ -399,27 +442,82 @@ func offers(p *policy.Policy, mode string) bool {
 	return slices.Contains(p.Modes, mode) || len(p.Modes) == 0 && mode == policy.ModeFull
 }
 
-// allowed is the policy by which a session's person may be somebody now; nil: none.
-func (w *walk) allowed(s *session.Session, name string) *policy.Policy {
-	actor, target := w.user(s.Claims.Username), w.user(name)
-	groups := s.Claims.Groups
+// room tells whether there may be one more by the policy.
+func (w *walk) room(p *policy.Policy, b *browser, name string) bool {
+	ofActor, ofTarget := 0, 0
+	for _, o := range w.browsers {
+		if o.id != "" && o.s.Claims.Username == b.s.Claims.Username {
+			ofActor++
+		}
+		if o.id != "" && o.target == name {
+			ofTarget++
+		}
+	}
+	return (p.LimitActor == 0 || ofActor < p.LimitActor) && (p.LimitTarget == 0 || ofTarget < p.LimitTarget)
+}
+
+func isOneOf(groups []string, name string, m policy.Match) bool {
+	return slices.Contains(m.Users, name) || slices.ContainsFunc(m.Groups, func(g string) bool { return slices.Contains(groups, g) })
+}
+
+// reaches is whom the policies let somebody become, as the rules name them: full access or not.
+func (w *walk) reaches(groups []string, name string) map[string]bool {
+	all := map[string]bool{}
+	if slices.Contains(groups, "owners") && len(w.rules.Withhold.Roles) > 0 || slices.Contains(w.rules.Withhold.Users, name) {
+		return all
+	}
+	for i := range w.rules.Policies {
+		p := &w.rules.Policies[i]
+		if !isOneOf(groups, name, p.Actor) {
+			continue
+		}
+		whom := append(slices.Clone(p.Target.Groups), p.Target.Users...)
+		if len(p.Target.OwnGroups) > 0 && slices.Contains(groups, "field") { // the only one that begins with fi
+			whom = append(whom, "field")
+		}
+		for _, g := range whom {
+			all[g] = all[g] || offers(p, policy.ModeFull)
+		}
+	}
+	return all
+}
+
+// allowed is the policy by which a browser's person may be somebody at a moment; nil: none.
+func (w *walk) allowed(b *browser, name string, now time.Time) *policy.Policy {
+	me := b.s.Claims.Username
+	actor, target := w.user(me), w.user(name)
+	groups := b.s.Claims.Groups
 	if actor != nil {
 		groups = actor.Groups
 	}
-	in := func(groups []string, name string, m policy.Match) bool {
-		return slices.Contains(m.Users, name) || slices.ContainsFunc(m.Groups, func(g string) bool { return slices.Contains(groups, g) })
-	}
+	owner := slices.Contains(groups, "owners")
 	switch {
-	case actor != nil && !actor.Active, target == nil, !target.Active, name == s.Claims.Username:
+	case actor != nil && !actor.Active, target == nil, !target.Active, name == me:
 		return nil
-	case in(target.Groups, name, w.rules.Protect):
+	case isOneOf(target.Groups, name, w.rules.Protect):
 		return nil
-	case slices.Contains(target.Groups, "owners") && !slices.Contains(groups, "owners"):
+	case slices.Contains(w.rules.Withhold.Users, me), owner && len(w.rules.Withhold.Roles) > 0:
+		return nil
+	case slices.Contains(target.Groups, "owners") && !owner:
 		return nil
 	}
-	for i, p := range w.rules.Policies {
-		if in(groups, s.Claims.Username, p.Actor) && in(target.Groups, name, p.Target) {
-			return &w.rules.Policies[i]
+	if !owner {
+		mine := w.reaches(groups, me)
+		for whom, full := range w.reaches(target.Groups, name) {
+			if had, ok := mine[whom]; !ok || full && !had {
+				return nil
+			}
+		}
+	}
+	for i := range w.rules.Policies {
+		p := &w.rules.Policies[i]
+		own := len(p.Target.OwnGroups) > 0 && slices.Contains(groups, "field") && slices.Contains(target.Groups, "field")
+		switch {
+		case !isOneOf(groups, me, p.Actor) || !own && !isOneOf(target.Groups, name, p.Target):
+		case len(p.Hours) > 0 && now.Minute() >= 40:
+		case len(p.Networks) > 0 && b.from == netip.IPv6Loopback():
+		default:
+			return p
 		}
 	}
 	return nil
@@ -434,15 +532,44 @@ func (w *walk) over(b *browser, cause string) {
 	b.id, b.target = "", ""
 }
 
+// everybody sends a request, so that it is known where they are.
+func (w *walk) everybody() {
+	for _, b := range w.browsers {
+		if l := w.m.Of(w.t.Context(), b.s.ID); l != nil {
+			w.m.CheckFrom(w.t.Context(), l, w.clock.Now(), impersonation.From{IP: b.from})
+		}
+	}
+}
+
 // compare lets the model catch up with time and facts, and holds every browser to it.
 func (w *walk) compare() {
 	w.t.Helper()
 	now := w.clock.Now()
+	// What hangs on the time is looked at each minute, though nobody asks.
+	for at := w.last.Truncate(time.Minute).Add(time.Minute); at.Before(now); at = at.Add(time.Minute) {
+		w.catchUp(at)
+	}
+	w.last = now
+	w.catchUp(now)
+	for _, b := range w.browsers {
+		got, id := "", ""
+		if l := w.m.Of(w.t.Context(), b.s.ID); l != nil && w.m.Check(w.t.Context(), l, now) == nil {
+			got, id = l.TargetUsername, l.ID
+		}
+		if got != b.target || id != b.id {
+			w.fatal(b.s.Claims.Username, " is ", strconv.Quote(got), ", the model says ", strconv.Quote(b.target))
+		}
+	}
+}
+
+// catchUp ends in the model what is over at a moment.
+func (w *walk) catchUp(now time.Time) {
+	w.t.Helper()
 	for _, b := range w.browsers {
 		if b.id == "" {
 			continue
 		}
-		p := w.allowed(b.s, b.target)
+		p := w.allowed(b, b.target, now)
 		switch {
 		case b.idle > 0 && now.Sub(b.lastSeen) >= b.idle && b.lastSeen.Add(b.idle).Before(b.expires):
 			w.over(b, impersonation.CauseIdle)
@@ -463,15 +590,6 @@ func (w *walk) compare() {
 					w.over(b, impersonation.CauseIdle)
 				}
 			}
-		}
-	}
-	for _, b := range w.browsers {
-		got, id := "", ""
-		if l := w.m.Of(w.t.Context(), b.s.ID); l != nil && w.m.Check(w.t.Context(), l, now) == nil {
-			got, id = l.TargetUsername, l.ID
-		}
-		if got != b.target || id != b.id {
-			w.fatal(b.s.Claims.Username, " is ", strconv.Quote(got), ", the model says ", strconv.Quote(b.target))
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (s *Set) MayApprove(policy string, approver, actor, target Person) bool {
 	for i := range s.policies {
 		if p := &s.policies[i]; p.decision.Policy == policy {
 			var buf [onStack]uint64
-			return p.decision.RequireApproval && s.terms.of(&buf, key, approver.Groups).meets(p.approvers)
+			return p.decision.RequireApproval && s.terms.of(&buf, key, approver.Identity).meets(p.approvers)
 		}
 	}
 	return false

@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -51,42 +51,39 @@ func (s *Set) Settle(d Decision, want Choice) (Choice, *Refusal) {
 		return Choice{}, d.modeRefusal()
 	case got.Emergency && !d.Emergency:
 		return Choice{}, refuse(RefusedEmergency)
-	case (d.RequireReason || got.Emergency) && visible(got.Reason) < MinReason:
-		return Choice{}, &Refusal{Code: RefusedReason, Message: fmt.Sprintf("Write down why you need this account, in at least %d characters.", MinReason)}
-	case utf8.RuneCountInString(got.Reason) > MaxReason:
-		return Choice{}, &Refusal{Code: RefusedReasonLong, Message: fmt.Sprintf("The reason is too long. Shorten it to %d characters.", MaxReason)}
+	case (d.RequireReason || got.Emergency) && visible(got.Reason) < d.minReason():
+		return Choice{}, refuse(RefusedReason, d.minReason())
+	case utf8.RuneCountInString(got.Reason) > d.maxReason():
+		return Choice{}, refuse(RefusedReasonLong, d.maxReason())
 	case utf8.RuneCountInString(got.Ticket) > MaxTicket:
-		return Choice{}, &Refusal{Code: RefusedTicketLong, Message: fmt.Sprintf("The ticket is too long. Shorten it to %d characters.", MaxTicket)}
+		return Choice{}, refuse(RefusedTicketLong, MaxTicket)
+	case d.RequireTicket && visible(got.Ticket) == 0:
+		return Choice{}, refuse(RefusedTicket)
+	case got.Ticket != "" && !d.ticket.fits(got.Ticket):
+		return Choice{}, d.ticketRefusal()
 	case got.Duration > d.Duration:
 		return Choice{}, d.longRefusal()
 	case got.Duration < MinDuration:
-		return Choice{}, &Refusal{Code: RefusedDurationShort, Message: fmt.Sprintf("That is too short. Choose between %s and %s.", Words(MinDuration), Words(d.Duration))}
+		return Choice{}, refuse(RefusedDurationShort, MinDuration, d.Duration)
 	}
 	return got, nil
 }
 
-func (d *Decision) modeRefusal() *Refusal {
-	offered := make([]string, len(d.Modes))
-	for i, m := range d.Modes {
-		offered[i] = ModeName(m)
-	}
-	return &Refusal{Code: RefusedMode, Message: fmt.Sprintf("That mode is not offered for this account. Choose %s.", strings.Join(offered, " or "))}
-}
+func (d *Decision) minReason() int { return cmp.Or(d.MinReason, MinReason) }
 
-func (d *Decision) longRefusal() *Refusal {
-	return &Refusal{Code: RefusedDuration, Message: fmt.Sprintf("That is longer than this account may be used. Choose %s or less.", Words(d.Duration))}
+func (d *Decision) maxReason() int { return cmp.Or(d.MaxReason, MaxReason) }
+
+func (d *Decision) modeRefusal() *Refusal { return refuse(RefusedMode, modesArg(d.Modes)) }
+
+func (d *Decision) longRefusal() *Refusal { return refuse(RefusedDuration, d.Duration) }
+
+// ticketRefusal shows a ticket as they should be, or the pattern where the operator gave no example.
+func (d *Decision) ticketRefusal() *Refusal {
+	return refuse(RefusedTicketForm, cmp.Or(d.TicketExample(), d.TicketPattern()))
 }
 
 // ModeName is a mode as people read it.
-func ModeName(mode string) string {
-	switch mode {
-	case ModeFull:
-		return "full access"
-	case ModeReadOnly:
-		return "read only"
-	}
-	return mode
-}
+func ModeName(mode string) string { return english.mode(mode) }
 
 // CleanText makes what a person wrote fit for records and pages: trimmed, valid UTF-8, line ends as \n, other
 // controls as blanks, and without invisible format characters, which can turn the direction of a whole line around
@@ -121,24 +118,7 @@ func visible(s string) int {
 }
 
 // Words is a duration as people say it: "1 hour 30 minutes".
-func Words(d time.Duration) string {
-	d = d.Truncate(time.Second)
-	var parts []string
-	for _, u := range []struct {
-		d    time.Duration
-		name string
-	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
-		if n := d / u.d; n > 0 {
-			d -= n * u.d
-			s := fmt.Sprintf("%d %s", n, u.name)
-			if n > 1 {
-				s += "s"
-			}
-			parts = append(parts, s)
-		}
-	}
-	if len(parts) == 0 {
-		return "0 seconds"
-	}
-	return strings.Join(parts, " ")
-}
+func Words(d time.Duration) string { return english.duration(d) }
+
+// WordsIn is a duration as people say it in a language, as [lang] names them.
+func WordsIn(language string, d time.Duration) string { return languages.In(language).duration(d) }

@@ -36,33 +36,32 @@ func (s *Set) Decide(in Input) Decision {
 	}
 
 	var actorBuf, targetBuf [onStack]uint64
-	target := s.terms.of(&targetBuf, targetKey, in.Target.Groups)
+	target := s.terms.of(&targetBuf, targetKey, in.Target.Identity)
 	if target.meets(s.protect) {
 		return Decision{Refusal: refuse(RefusedProtected)}
 	}
-	actor := s.terms.of(&actorBuf, actorKey, in.Actor.Groups)
-	// Whoever becomes an owner is an owner to the gateway's own pages: nobody gets a role that way (keycloak #52838).
-	if target.meets(s.owner) && !actor.meets(s.owner) || target.meets(s.auditor) && !actor.meets(s.auditor) {
-		return Decision{Refusal: refuse(RefusedProtected)}
+	actor := s.terms.of(&actorBuf, actorKey, in.Actor.Identity)
+	switch {
+	case actor.meets(s.withhold):
+		return Decision{Refusal: refuse(RefusedWithheld)}
+	case !actor.meets(s.actors):
+		return Decision{Refusal: refuse(RefusedNoPolicy)}
+	case s.morePower(actor, target, in.Actor.Identity, in.Target.Identity):
+		return Decision{Refusal: refuse(RefusedPowerful)}
 	}
-	named := false
 	var first *Refusal // of a policy that names both
 	for i := range s.policies {
 		p := &s.policies[i]
-		if !actor.meets(p.actor) {
-			continue
-		}
-		named = true
-		if !target.meets(p.target) {
+		if !actor.meets(p.actor) || !p.selects(target, in.Actor.Identity, in.Target.Identity) {
 			continue
 		}
 		if !p.conditional {
-			return p.decision
+			return p.settled(in, actorKey, targetKey)
 		}
 		r := p.unmet(in)
 		switch {
 		case r == nil:
-			return p.decision
+			return p.settled(in, actorKey, targetKey)
 		case r.Code == RefusedConditionFailed: // the first that matches decides, so what it says has to be known
 			return Decision{Refusal: r, NeedsRequest: r.Cause == errNoRequest}
 		case first == nil:
@@ -72,10 +71,29 @@ func (s *Set) Decide(in Input) Decision {
 	if first != nil {
 		return Decision{Refusal: first}
 	}
-	if named {
-		return Decision{Refusal: refuse(RefusedTargetNoPolicy)}
+	return Decision{Refusal: refuse(RefusedTargetNoPolicy)}
+}
+
+// settled is the policy's answer, unless there are as many impersonations as it allows already. That is no reason to
+// look at the next policy: a limit would be none.
+func (p *compiled) settled(in Input, actor, target string) Decision {
+	if d := &p.decision; in.Live != nil && (d.LimitActor > 0 || d.LimitTarget > 0) {
+		if r := d.Full(in.Live(actor, target)); r != nil {
+			return Decision{Refusal: r}
+		}
 	}
-	return Decision{Refusal: refuse(RefusedNoPolicy)}
+	return p.decision
+}
+
+// Full tells why there may not be another one, beside so many of the actor and of the target; nil: there may.
+func (d *Decision) Full(ofActor, ofTarget int) *Refusal {
+	switch {
+	case d.LimitActor > 0 && ofActor >= d.LimitActor:
+		return refuse(RefusedLimitActor, d.LimitActor)
+	case d.LimitTarget > 0 && ofTarget >= d.LimitTarget:
+		return refuse(RefusedLimitTarget, d.LimitTarget)
+	}
+	return nil
 }
 
 // errNoRequest is the cause of a refusal for want of a request.
@@ -88,8 +106,14 @@ func (p *compiled) unmet(in Input) *Refusal {
 		r.Cause = err
 		return r
 	}
+	if len(p.hours) > 0 && !within(p.hours, in.Now) {
+		return refuse(RefusedHours, p.hours)
+	}
 	if in.NoRequest && p.request {
 		return failed(errNoRequest)
+	}
+	if len(p.networks) > 0 && !from(p.networks, in.ClientIP) {
+		return refuse(RefusedNetwork)
 	}
 	if p.when != nil {
 		yes, err := p.when.holds(in)
@@ -126,7 +150,7 @@ type Running struct {
 // mode in use must still be offered and the duration not be used up already. Whether a reason was given is asked
 // at the start only. [Decision.Limit] counts from the start: the caller shortens to it, and never prolongs.
 func (s *Set) Continue(in Input, r Running) Decision {
-	in.Nested = false
+	in.Nested, in.Live = false, nil // limits are for those who start
 	d := s.Decide(in)
 	switch {
 	case d.Refusal != nil:
@@ -145,13 +169,8 @@ func (s *Set) MayImpersonate(actor Person) bool {
 		return false
 	}
 	var buf [onStack]uint64
-	b := s.terms.of(&buf, identity.Key(actor.Username), actor.Groups)
-	for i := range s.policies {
-		if b.meets(s.policies[i].actor) {
-			return true
-		}
-	}
-	return false
+	b := s.terms.of(&buf, identity.Key(actor.Username), actor.Identity)
+	return b.meets(s.actors) && !b.meets(s.withhold)
 }
 
 // Roles are the roles somebody has over the gateway; nil for most. It does not ask whether they are active.
@@ -160,7 +179,7 @@ func (s *Set) Roles(id *identity.Identity) []string {
 		return nil
 	}
 	var buf [onStack]uint64
-	b := s.terms.of(&buf, identity.Key(id.Username), id.Groups)
+	b := s.terms.of(&buf, identity.Key(id.Username), id)
 	var roles []string
 	if b.meets(s.owner) {
 		roles = append(roles, RoleOwner)

@@ -135,15 +135,15 @@ func TestDecide(t *testing.T) {
 		{"nora", "dev", "!" + RefusedProtected},        // said before "no policy": it is the lasting reason
 		{"sue", "fay/inactive", "!" + RefusedInactive}, // inactive comes before protected
 		{"sue", "fay/unknown", "!" + RefusedUnknown},   //
-		{"amy", "olga", "!" + RefusedProtected},        // an owner, from who is none
-		{"sue", "olga", "!" + RefusedProtected},        //
-		{"olga", "oscar", "!" + RefusedProtected},      // owner to owner, but oscar is an auditor as well
+		{"amy", "olga", "!" + RefusedPowerful},         // an owner, from who is none
+		{"sue", "olga", "!" + RefusedPowerful},         //
+		{"olga", "oscar", "admin"},                     // owner to owner, though oscar is an auditor as well: owners have all of it
 		{"oscar", "olga", "admin"},                     // owner to owner
-		{"amy", "aud", "!" + RefusedProtected},         // an auditor, from who is none
-		{"olga", "aud", "!" + RefusedProtected},        // also from an owner who is none
+		{"amy", "aud", "!" + RefusedPowerful},          // an auditor, from who is none
+		{"olga", "aud", "admin"},                       // an owner has more
 		{"oscar", "aud", "admin"},                      // auditor to auditor
-		{"aud", "oscar", "!" + RefusedProtected},       //
-		{"aud", "olga", "!" + RefusedProtected},        //
+		{"aud", "oscar", "!" + RefusedNoPolicy},        //
+		{"aud", "olga", "!" + RefusedNoPolicy},         //
 		{"amy/claims", "olga/claims", "!" + RefusedUnknown},
 	} {
 		t.Run(row.actor+" as "+row.target, func(t *testing.T) {
@@ -270,7 +270,7 @@ func TestContinue(t *testing.T) {
 		"target vanished":     {"sue", "sam/unknown", ModeFull, 0, "!" + RefusedUnknown},
 		"actor deactivated":   {"sue/inactive", "sam", ModeFull, 0, "!" + RefusedActorInactive},
 		"right lost":          {"nora", "sam", ModeFull, 0, "!" + RefusedNoPolicy},
-		"target now an owner": {"sue", "olga", ModeFull, 0, "!" + RefusedProtected},
+		"target now an owner": {"sue", "olga", ModeFull, 0, "!" + RefusedPowerful},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Nested is true of every running one, and must not end it.

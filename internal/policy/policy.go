@@ -28,17 +28,27 @@ const (
 // DefaultDuration is a policy's duration where the operator names none.
 const DefaultDuration = 30 * time.Minute
 
-// Match selects people: by any of the groups or usernames. Empty matches nobody. Groups are compared exactly,
-// usernames as accounts are joined ([identity.Key]).
+// Match selects people: by any of the groups, usernames or values of an attribute. Empty matches nobody. Groups and
+// values are compared exactly, usernames as accounts are joined ([identity.Key]).
 type Match struct {
 	Groups []string
 	Users  []string
+	// Attributes are values of attributes that will do, by the attribute's name.
+	Attributes map[string][]string
+	// Roles are those who have one of them. Only in [Rules.Protect] and [Rules.Withhold].
+	Roles []string
+	// OwnGroups selects, by the actor, whoever is in a group with them whose name fits one of these patterns (* stands
+	// for anything). GroupsIn selects whoever is in a group that this attribute of the actor's names, with commas
+	// between them. Only in [Policy.Target].
+	OwnGroups []string
+	GroupsIn  string
 }
 
 // Rules are what the operator wrote.
 type Rules struct {
 	Roles    map[string]Match // role → who has it
 	Protect  Match            // never a target
+	Withhold Match            // never an actor
 	Policies []Policy         // the first that matches decides
 	StepUp   StepUp           // what RequireStepUp asks for
 }
@@ -50,6 +60,10 @@ type Policy struct {
 	Target Match
 	// When is a condition in the Common Expression Language over actor, target, request and now; empty: none.
 	When string
+	// Hours are when it may be used; empty: always. It ends with them.
+	Hours []Hours
+	// Networks are where requests may come from; empty: anywhere.
+	Networks []netip.Prefix
 	// Modes offered; the first is the default. Empty: full.
 	Modes []string
 	// Duration is how long it may last at most; 0: 30 minutes.
@@ -62,8 +76,16 @@ type Policy struct {
 	Extensions int
 	// Color of the banner, as #rgb or #rrggbb; empty: the site's.
 	Color string
+	// LimitActor is how many impersonations one actor may have at once, LimitTarget how many there may be of one target,
+	// those under other policies counted in; 0: any number.
+	LimitActor, LimitTarget int
 	// RequireReason refuses a start without a reason.
 	RequireReason bool
+	// MinReason and MaxReason are how long a reason must and may be, in characters; 0: [MinReason], [MaxReason].
+	MinReason, MaxReason int
+	// RequireTicket refuses a start without a ticket. One that is given has to look like Ticket in any case.
+	RequireTicket bool
+	Ticket        Ticket
 	// RequireStepUp refuses a start without a fresh login.
 	RequireStepUp bool
 	// RequireApproval refuses a start that none of the Approvers has agreed to; without any, the owners may.
@@ -97,6 +119,9 @@ type Input struct {
 	ClientIP  netip.Addr
 	Host      string
 	NoRequest bool
+	// Live counts the impersonations there are now, of the actor and of the target, by the keys of their usernames; nil:
+	// none. Only rules with a limit ask.
+	Live func(actor, target string) (ofActor, ofTarget int)
 }
 
 // Decision is the answer. The other fields are set only when Refusal is nil. Modes is shared: not to be changed.
@@ -113,6 +138,12 @@ type Decision struct {
 	Extensions    int
 	Color         string
 	RequireReason bool
+	// MinReason and MaxReason are how long a reason must (where one is required) and may be, in characters.
+	MinReason, MaxReason int
+	RequireTicket        bool
+	// LimitActor and LimitTarget are how many there may be at once; 0: any number. See [Decision.Full].
+	LimitActor, LimitTarget int
+	ticket                  *ticketRule
 	// What else a start needs: see [Set.Missing].
 	RequireStepUp, RequireApproval, RequireConsent bool
 	// RequestLife is how long a start waits for an agreement. Emergency: it can do without.

@@ -1,11 +1,16 @@
 package policy
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Refusal says why not. Code is stable, for programs; Message is a sentence for the person refused.
 type Refusal struct {
 	Code    string
 	Message string
+	// args are what the sentence hangs on, for other languages.
+	args []any
 	// Cause is for the operator's log: why a condition could not be evaluated. Nil for all other refusals.
 	Cause error
 }
@@ -20,21 +25,31 @@ const (
 	RefusedNested         = "nested"
 	RefusedInactive       = "target_inactive"
 	RefusedProtected      = "target_protected"
-	RefusedNoPolicy       = "no_policy"        // the actor is named by no policy
-	RefusedTargetNoPolicy = "target_no_policy" // policies name the actor, but none this target
+	RefusedWithheld       = "actor_withheld"       // the actor is one of those who may not impersonate, whatever a policy says
+	RefusedNoPolicy       = "no_policy"            // the actor is named by no policy
+	RefusedPowerful       = "target_more_powerful" // see [Set.morePower]
+	RefusedTargetNoPolicy = "target_no_policy"     // policies name the actor, but none this target
+	// What the first policy that names both asks for, and does not get.
+	RefusedHours   = "outside_hours"
+	RefusedNetwork = "network_not_allowed"
 	// RefusedCondition: a policy names both, but asks for something more that does not hold.
 	RefusedCondition = "condition_not_met"
 	// RefusedConditionFailed: whether a policy's condition holds can't be told, so neither that policy nor one after
 	// it decides.
 	RefusedConditionFailed = "condition_failed"
-	RefusedMode            = "mode_not_offered"
-	RefusedReason          = "reason_required"
-	RefusedReasonLong      = "reason_too_long"
-	RefusedTicketLong      = "ticket_too_long"
-	RefusedDuration        = "duration_too_long"
-	RefusedDurationShort   = "duration_too_short"
-	RefusedExtension       = "extension_not_offered"
-	RefusedExtensionsUsed  = "extensions_used_up"
+	// As many as the policy allows are under way.
+	RefusedLimitActor     = "actor_limit_reached"
+	RefusedLimitTarget    = "target_limit_reached"
+	RefusedMode           = "mode_not_offered"
+	RefusedReason         = "reason_required"
+	RefusedReasonLong     = "reason_too_long"
+	RefusedTicketLong     = "ticket_too_long"
+	RefusedTicket         = "ticket_required"
+	RefusedTicketForm     = "ticket_malformed"
+	RefusedDuration       = "duration_too_long"
+	RefusedDurationShort  = "duration_too_short"
+	RefusedExtension      = "extension_not_offered"
+	RefusedExtensionsUsed = "extensions_used_up"
 	// What a start can be given yet.
 	RefusedApproval = "approval_required"
 	RefusedConsent  = "consent_required"
@@ -49,37 +64,31 @@ const (
 	RefusedRequestsTooMany = "requests_too_many"
 )
 
-// messages of the refusals that are the same for everybody. They name no account, group or policy: whoever may not
-// become someone is told nothing about them beyond that.
-var messages = map[string]string{
-	RefusedActorInactive:   "Your account is deactivated, so you can't impersonate anyone. Ask an administrator to reactivate it.",
-	RefusedUnknown:         "There is no account with that username. Check the spelling, or ask an administrator to add it.",
-	RefusedSelf:            "This is your own account. Choose somebody else's.",
-	RefusedNested:          "You are impersonating someone already. Return to your own account first.",
-	RefusedInactive:        "This account is deactivated and can't be impersonated. Ask an administrator to reactivate it first.",
-	RefusedProtected:       "Owners and other protected accounts can't be impersonated. Ask the person to do it themselves.",
-	RefusedNoPolicy:        "You may not impersonate anyone. Ask an administrator if your work needs it.",
-	RefusedTargetNoPolicy:  "You may impersonate some accounts, but not this one. Ask an administrator if your work needs it.",
-	RefusedCondition:       "You may not use this account at this moment, or from where you are. Try again when that has changed, or ask an administrator.",
-	RefusedConditionFailed: "Whether you may use this account can’t be told, because of a mistake in the rules or something missing in an account. Tell an administrator: the gateway’s log says what it is.",
-	RefusedExtension:       "The time in this account can't be extended. Return to your own account, and start again if you need longer.",
-	RefusedApproval:        "Somebody else has to approve this first. Ask for it; you can start as soon as they have.",
-	RefusedConsent:         "The person whose account this is has to agree first. Ask them; you can start as soon as they have.",
-	RefusedStepUp:          "This account may only be used right after a fresh login. Log in again, then start.",
-	RefusedEmergency:       "This account can't be used without the agreement it needs, not even in an emergency. Ask for it.",
-	RefusedApprover:        "This is not yours to decide. Leave it to those who may, or ask an administrator.",
-	RefusedApprovalVoid:    "Whoever approved this may not approve it any more. Ask again.",
-	RefusedRequestClosed:   "This request has been dealt with: nothing can be started or decided by it any more. Ask again if you need to.",
-	RefusedRequestExpired:  "This request has expired. Ask again if you still need it.",
-	RefusedRequestSite:     "This was asked for at another site. Open it there.",
-	RefusedRequestsTooMany: "Too many of your requests are open. Wait until they are decided, or cancel some.",
-	RefusedExtensionsUsed:  "The time in this account can't be extended any further. Return to your own account, and start again if you need longer.",
-}
-
 // Refuse is the refusal of a code that needs no more than its sentence.
 func Refuse(code string) *Refusal { return refuse(code) }
 
-func refuse(code string) *Refusal { return &Refusal{Code: code, Message: messages[code]} }
+func refuse(code string, args ...any) *Refusal {
+	r := &Refusal{Code: code, args: args}
+	r.Message = r.In("en")
+	return r
+}
+
+// In is the sentence in a language, as [lang] names them.
+func (r *Refusal) In(language string) string {
+	w := languages.In(language)
+	sentence, ok := w.Refusals[r.Code]
+	if !ok {
+		return r.Message
+	}
+	if len(r.args) == 0 {
+		return sentence
+	}
+	args := make([]any, len(r.args))
+	for i, a := range r.args {
+		args[i] = w.arg(a)
+	}
+	return fmt.Sprintf(sentence, args...)
+}
 
 // AsRefusal finds the refusal in an error; nil when it is something else.
 func AsRefusal(err error) *Refusal {

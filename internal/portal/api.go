@@ -64,6 +64,7 @@ type impersonationJSON struct {
 	Policy    string    `json:"policy"`
 	Reason    string    `json:"reason"`
 	Ticket    string    `json:"ticket"`
+	TicketURL string    `json:"ticket_url,omitempty"` // where the ticket can be read
 	Site      string    `json:"site"`
 	ReturnTo  string    `json:"return_to"`
 	StartedAt time.Time `json:"started_at"`
@@ -79,13 +80,14 @@ type impersonationJSON struct {
 	EndedBy    string     `json:"ended_by"`
 }
 
-func impersonationOf(i *state.Impersonation) *impersonationJSON {
+func (v *viewer) impersonationOf(i *state.Impersonation) *impersonationJSON {
 	j := &impersonationJSON{
 		ID: i.ID, State: "active", Mode: i.Mode, Policy: i.Policy, Reason: i.Reason, Ticket: i.Ticket, Site: i.Site, ReturnTo: i.ReturnTo,
 		Actor:     partyJSON{i.ActorID, i.ActorUsername, i.ActorName},
 		Target:    partyJSON{i.TargetID, i.TargetUsername, i.TargetName},
 		StartedAt: i.StartedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(), Extensions: i.Extensions, EndCause: i.EndCause, EndedBy: i.EndedBy,
 		Emergency: i.Emergency, Request: i.Request, ApprovedBy: i.ApprovedBy,
+		TicketURL: v.rules.Policy.TicketLink(i.Policy, i.Ticket),
 	}
 	if !i.Live() {
 		ended := i.EndedAt.UTC()

@@ -57,7 +57,7 @@ func (p *portal) apiStart(w http.ResponseWriter, r *http.Request, v *viewer) {
 	}
 	p.OnStart(w, r, live)
 	w.Header().Set("Location", apiRoot+"/impersonations/"+live.ID)
-	answer(w, http.StatusCreated, impersonationOf(&live.Impersonation))
+	answer(w, http.StatusCreated, v.impersonationOf(&live.Impersonation))
 }
 
 // apiList lists one's own, newest first; owners and auditors see everybody's.
@@ -95,7 +95,7 @@ func (p *portal) apiList(w http.ResponseWriter, r *http.Request, v *viewer) {
 	}
 	out := make([]*impersonationJSON, 0, len(all))
 	for _, i := range all {
-		out = append(out, impersonationOf(i))
+		out = append(out, v.impersonationOf(i))
 	}
 	answer(w, http.StatusOK, map[string]any{"impersonations": out, "next_cursor": next})
 }
@@ -141,7 +141,7 @@ func (v *viewer) own(i *state.Impersonation) bool {
 
 func (p *portal) apiGet(w http.ResponseWriter, r *http.Request, v *viewer) {
 	if i := p.pick(w, r, v); i != nil {
-		answer(w, http.StatusOK, impersonationOf(i))
+		answer(w, http.StatusOK, v.impersonationOf(i))
 	}
 }
 

@@ -29,6 +29,8 @@ type confirmView struct {
 	Extension                              string // how it can be prolonged; empty: it can't
 	Needs                                  *needsView
 	NeedReason, BadReason, BadTicket       bool
+	NeedTicket                             bool
+	TicketExample                          string
 	MinReason, MaxReason, MaxTicket        int
 	Refusal                                string
 	Cancel                                 string
@@ -106,7 +108,7 @@ func (p *portal) confirm(r *http.Request, v *viewer, a ask) *confirmView {
 	t := p.texts
 	c := &confirmView{
 		T: t, Target: a.target, Next: a.next, ReturnTo: a.returnTo, Reason: a.reason, Ticket: a.ticket, Cancel: root + "/",
-		MinReason: policy.MinReason, MaxReason: policy.MaxReason, MaxTicket: policy.MaxTicket,
+		MaxReason: policy.MaxReason, MaxTicket: policy.MaxTicket,
 	}
 	if strings.HasPrefix(a.returnTo, root+"/") {
 		c.Cancel = a.returnTo
@@ -119,7 +121,8 @@ func (p *portal) confirm(r *http.Request, v *viewer, a ask) *confirmView {
 		c.Refusal = d.Refusal.Message
 		return c
 	}
-	c.Form, c.NeedReason = true, d.RequireReason
+	c.Form, c.NeedReason, c.MinReason, c.MaxReason = true, d.RequireReason, d.MinReason, d.MaxReason
+	c.NeedTicket, c.TicketExample = d.RequireTicket, d.TicketExample()
 	c.Needs = needsOf(approvalText(r), d)
 	if left := d.ExtensionsLeft(policy.Running{}); left > 0 {
 		c.Extension = t.Extension(d.Extension, left)
@@ -222,7 +225,7 @@ func (p *portal) serveStart(w http.ResponseWriter, r *http.Request, v *viewer) {
 		c := p.confirm(r, v, a)
 		c.Refusal = refusal.Message
 		c.BadReason = refusal.Code == policy.RefusedReason || refusal.Code == policy.RefusedReasonLong
-		c.BadTicket = refusal.Code == policy.RefusedTicketLong
+		c.BadTicket = refusal.Code == policy.RefusedTicketLong || refusal.Code == policy.RefusedTicket || refusal.Code == policy.RefusedTicketForm
 		p.renderConfirm(w, r, v, http.StatusForbidden, c)
 	case refusal != nil:
 		problem.Write(w, r, refused(refusal))

@@ -72,7 +72,7 @@ func (p *portal) apiExtend(w http.ResponseWriter, r *http.Request, v *viewer) {
 		answer(w, http.StatusOK, struct {
 			*impersonationJSON
 			ExtensionsLeft int `json:"extensions_left"`
-		}{impersonationOf(&live.Impersonation), left})
+		}{v.impersonationOf(&live.Impersonation), left})
 	case refusal != nil:
 		problem.Write(w, r, notExtended(refusal, ""))
 	case errors.As(err, &ended):

@@ -29,7 +29,7 @@ func TestListShowsEverybodyWithTheirDecision(t *testing.T) {
 		{"Otto Office", ""},
 		{"Sam Reed", ""},
 		{"Alice Ng", "your own account"},
-		{"Aud Itor", "Owners and other protected"},
+		{"Aud Itor", "more power here than yours"},
 		{"Fay Former", "deactivated"},
 		{"Olga Owner", "protected"},
 		{"Sue Pervisor", "but not this one"},

@@ -22,6 +22,7 @@ type viewer struct {
 	live    *impersonation.Live
 	roles   []string
 	may     bool // some policy names them
+	liveOf  func(actor, target string) (ofActor, ofTarget int)
 }
 
 // viewer is nil when nobody is logged in.
@@ -30,7 +31,7 @@ func (p *portal) viewer(r *http.Request) *viewer {
 	if !ok {
 		return nil
 	}
-	v := &viewer{session: s, rules: p.Rules(), from: impersonation.From{IP: p.ClientIP(r), Host: r.Host}}
+	v := &viewer{liveOf: p.Impersonations.LiveOf, session: s, rules: p.Rules(), from: impersonation.From{IP: p.ClientIP(r), Host: r.Host}}
 	u, known := v.rules.Directory.Person(&s.Claims)
 	v.actor = policy.Person{Identity: &u.Identity, Known: known, Active: u.Active}
 	v.roles = v.rules.Policy.Roles(v.actor.Identity)
@@ -43,7 +44,7 @@ func (p *portal) viewer(r *http.Request) *viewer {
 
 // ask is the question whether they may become somebody now, from where they are.
 func (v *viewer) ask(target policy.Person, now time.Time) policy.Input {
-	return policy.Input{Actor: v.actor, Target: target, Nested: v.live != nil, Now: now, ClientIP: v.from.IP, Host: v.from.Host}
+	return policy.Input{Actor: v.actor, Target: target, Nested: v.live != nil, Now: now, ClientIP: v.from.IP, Host: v.from.Host, Live: v.liveOf}
 }
 
 func (v *viewer) has(role string) bool { return slices.Contains(v.roles, role) }
