@@ -70,6 +70,7 @@ func (a *App) resolve() error {
 		resolve("oidc client_id", &a.OIDC.ClientID),
 		resolve("oidc client_secret", &a.OIDC.ClientSecret),
 		resolvePath("audit journal", &a.Audit.Journal),
+		resolvePath("audit signing_key", &a.Audit.SigningKey),
 	}
 	return errors.Join(errs...)
 }

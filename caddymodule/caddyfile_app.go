@@ -76,6 +76,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        clickhouse <dsn>
 //	        sqlite     [<path>]
 //	        requests   impersonated|all
+//	        signing_key <file>
+//	        checkpoint <rows> [<duration>]
 //	        redact     <parameter…>
 //	    }
 //	}
@@ -377,8 +379,27 @@ func parseSession(d *caddyfile.Dispenser, s *config.Session) error {
 	return nil
 }
 
+func parseCheckpoint(b *block, a *config.Audit) error {
+	if err := b.once("checkpoint"); err != nil {
+		return err
+	}
+	vs, err := b.values("checkpoint", 1, 2, "checkpoint 1000 10s")
+	if err != nil {
+		return err
+	}
+	if a.CheckpointRows, err = strconv.ParseUint(vs[0], 10, 64); err != nil || a.CheckpointRows == 0 {
+		return b.Errf("audit: checkpoint: %q is not a number of rows; write such as: checkpoint 1000 10s", vs[0])
+	}
+	if len(vs) == 2 {
+		if a.CheckpointTime, err = config.ParseDuration(vs[1]); err != nil {
+			return b.Errf("audit: checkpoint: %w", err)
+		}
+	}
+	return nil
+}
+
 func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
-	options := append([]string{"journal", "requests", "redact"}, guests("impersonate.sinks")...)
+	options := append([]string{"journal", "requests", "redact", "signing_key", "checkpoint"}, guests("impersonate.sinks")...)
 	return readBlock(d, "audit", options, func(b *block, option string) (err error) {
 		switch option {
 		case "journal":
@@ -403,6 +424,10 @@ func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
 			}
 			a.Redact, err = b.values(option, 1, -1, "redact token password secret")
 			return err
+		case "signing_key":
+			return b.value(option, &a.SigningKey, "/etc/impersonate/signing_key.pem")
+		case "checkpoint":
+			return parseCheckpoint(b, a)
 		}
 		if !slices.Contains(b.options, option) {
 			return b.unknown(option)

@@ -19,14 +19,14 @@ const (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "impersonate",
-		Short: "The impersonation gateway: demo, health, audit schema, users",
+		Short: "The impersonation gateway: demo, health, audit, schema, users",
 		Long: `
 Works with what the app impersonate keeps and knows: the tables of its audit in ClickHouse, the users of its
 directory.
 
 Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema plan) something is to be applied.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(demoCommand(), healthCommand(), schemaCommand(), usersCommand())
+			cmd.AddCommand(auditCommand(), demoCommand(), healthCommand(), schemaCommand(), usersCommand())
 		},
 	})
 }

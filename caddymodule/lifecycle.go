@@ -75,7 +75,14 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.openDirectory(ctx); err != nil {
 		return err
 	}
-	a.shipping = &shipping{log: a.log, redactor: audit.NewRedactor(a.Audit.Redact...), sinks: a.sinks}
+	key := signing{file: a.Audit.SigningKey, rows: a.Audit.CheckpointRows, every: a.Audit.CheckpointTime.Std()}
+	if key.file != "" {
+		// The journal's own is tried again and again; one that was named must be there.
+		if _, err := audit.ReadSigner(key.file); err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+	}
+	a.shipping = &shipping{log: a.log, redactor: audit.NewRedactor(a.Audit.Redact...), sinks: a.sinks, signing: key}
 	if err := a.trail.tenants.enter(a.shipping, a.trail.apply(ctx)); err != nil {
 		return err
 	}

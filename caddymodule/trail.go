@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -19,6 +20,7 @@ var trails = caddy.NewUsagePool()
 
 // trail is one of them.
 type trail struct {
+	dir      string
 	recorder *audit.Recorder
 	clock    clock.Clock
 	log      *switchedLog
@@ -31,12 +33,28 @@ type shipping struct {
 	log      *slog.Logger
 	redactor *audit.Redactor
 	sinks    []SinkOpener
+	signing  signing
+}
+
+// signing is how a configuration wants the log signed.
+type signing struct {
+	file  string // of the key; empty: the journal's own
+	rows  uint64
+	every time.Duration
+}
+
+// signer is what reads the key.
+func (s signing) signer(journal string) func() (*audit.Signer, error) {
+	if s.file == "" {
+		return func() (*audit.Signer, error) { return audit.OwnSigner(journal) }
+	}
+	return func() (*audit.Signer, error) { return audit.ReadSigner(s.file) }
 }
 
 // acquireTrail opens the journal, or takes the one that is open already. The caller releases it.
 func acquireTrail(dir string, c clock.Clock, log *slog.Logger) (t *trail, release func() error, err error) {
 	value, _, err := trails.LoadOrNew(dir, func() (caddy.Destructor, error) {
-		t := &trail{clock: c, log: newSwitchedLog(log)}
+		t := &trail{dir: dir, clock: c, log: newSwitchedLog(log)}
 		recorder, err := audit.Open(audit.Options{Dir: dir, Clock: c, Log: t.log.logger()})
 		if err != nil {
 			return nil, err
@@ -73,6 +91,8 @@ func (t *trail) apply(ctx context.Context) func(*shipping) error {
 			t.sinks = keys
 		}
 		t.recorder.SetRedactor(s.redactor)
+		t.recorder.SealEvery(s.signing.rows, s.signing.every)
+		t.recorder.UseSigner(s.signing.signer(t.dir))
 		return nil
 	}
 }

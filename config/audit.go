@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 )
 
 // Which requests are recorded.
@@ -26,12 +27,24 @@ type Audit struct {
 	// Requests is impersonated, or all: also those of people using their own account. Default: impersonated.
 	Requests string `json:"requests,omitempty"`
 
+	// SigningKey is a file with the Ed25519 key (PEM, PKCS #8) that signs checkpoints. It is read again from time to
+	// time: replacing it by another changes the key. Default: signing_key in the journal's directory, made when missing.
+	SigningKey string `json:"signing_key,omitempty"`
+
+	// CheckpointRows and CheckpointTime say when a checkpoint is signed: after so many rows, or so long after the first
+	// row that has none. One is also signed at each end of an impersonation. Defaults: 1000 and 10s.
+	CheckpointRows uint64   `json:"checkpoint_rows,omitempty"`
+	CheckpointTime Duration `json:"checkpoint_time,omitempty"`
+
 	// Redact names query parameters whose values are never recorded, beside those that look like secrets anyway:
 	// token, password, secret, code, key, session and their like, in any spelling.
 	Redact []string `json:"redact,omitempty"`
 }
 
-const maxRedact = 256
+const (
+	maxRedact         = 256
+	maxCheckpointRows = 1_000_000
+)
 
 func (a *Audit) setDefaults() {
 	if a.Journal == "" {
@@ -49,6 +62,15 @@ func (a *Audit) validate() error {
 	errs := []error{
 		validatePath("audit journal", a.Journal),
 		oneOf("audit requests", []string{a.Requests}, []string{RequestsImpersonated, RequestsAll}),
+	}
+	if a.SigningKey != "" {
+		errs = append(errs, validatePath("audit signing_key", a.SigningKey))
+	}
+	if a.CheckpointRows > maxCheckpointRows {
+		errs = append(errs, fmt.Errorf("audit checkpoint: %d rows; at most %d", a.CheckpointRows, maxCheckpointRows))
+	}
+	if d := a.CheckpointTime.Std(); d < 0 || d > time.Hour || d > 0 && d < time.Second {
+		errs = append(errs, fmt.Errorf("audit checkpoint: %s is not from 1s to 1h", d))
 	}
 	if len(a.Redact) > maxRedact {
 		errs = append(errs, fmt.Errorf("audit redact: %d names; at most %d", len(a.Redact), maxRedact))

@@ -135,6 +135,7 @@ type Checkpoint struct {
 	LogID    string
 	Size     uint64
 	RootHash [32]byte
+	Previous uint64 // size of the checkpoint before; 0 for the first. In the note alone
 	Note     string // the signed note
 }
 

@@ -16,9 +16,9 @@ import (
 const originPrefix = "caddy-impersonate/"
 
 // noteText is the text of a checkpoint, to be signed; docs/audit-format.md is its specification. It is a checkpoint of
-// C2SP's tlog-checkpoint: origin, size, root, and lines of our own: when it was made, the tree's subtrees, and what the
-// journal lost.
-func noteText(logID string, at time.Time, t *Tree) string {
+// C2SP's tlog-checkpoint: origin, size, root, and lines of our own: when it was made, the tree's subtrees, the size of
+// the checkpoint before it, and what the journal lost.
+func noteText(logID string, at time.Time, t *Tree, previous uint64) string {
 	root := t.Root()
 	b := make([]byte, 0, 256+64*45)
 	b = fmt.Appendf(b, "%s%s\n%d\n%s\n", originPrefix, logID, t.Size(), base64.StdEncoding.EncodeToString(root[:]))
@@ -29,7 +29,7 @@ func noteText(logID string, at time.Time, t *Tree) string {
 		b = append(b, ' ')
 		b = base64.StdEncoding.AppendEncode(b, h)
 	}
-	b = append(b, '\n')
+	b = fmt.Appendf(b, "\nafter %d\n", previous)
 	for _, g := range t.gaps {
 		b = fmt.Appendf(b, "lost %d-%d\n", g.From, g.To)
 	}
@@ -37,13 +37,13 @@ func noteText(logID string, at time.Time, t *Tree) string {
 }
 
 // sign makes the checkpoint of a tree.
-func sign(logID string, at time.Time, t *Tree, s *Signer) (*Checkpoint, error) {
-	text := noteText(logID, at, t)
+func sign(logID string, at time.Time, t *Tree, previous uint64, s *Signer) (*Checkpoint, error) {
+	text := noteText(logID, at, t, previous)
 	signed, err := note.Sign(&note.Note{Text: text}, s.signer)
 	if err != nil {
 		return nil, fmt.Errorf("signing a checkpoint: %w", err)
 	}
-	return &Checkpoint{Time: at, LogID: logID, Size: t.Size(), RootHash: t.Root(), Note: string(signed)}, nil
+	return &Checkpoint{Time: at, LogID: logID, Size: t.Size(), RootHash: t.Root(), Previous: previous, Note: string(signed)}, nil
 }
 
 // ParseCheckpoint reads a signed note, and the tree in it. It checks that the tree has the root, and no signature:
@@ -58,7 +58,7 @@ func ParseCheckpoint(signed string) (*Checkpoint, *Tree, error) {
 		return nil, nil, fmt.Errorf("reading checkpoint: %w", err)
 	}
 	c.Note = signed
-	if noteText(c.LogID, c.Time, t) != text+"\n" {
+	if noteText(c.LogID, c.Time, t, c.Previous) != text+"\n" {
 		return nil, nil, errors.New("reading checkpoint: not as it would be written")
 	}
 	return c, t, nil
@@ -66,7 +66,7 @@ func ParseCheckpoint(signed string) (*Checkpoint, *Tree, error) {
 
 func parseText(text string) (*Checkpoint, *Tree, error) {
 	lines := strings.Split(text, "\n")
-	if len(lines) < 5 {
+	if len(lines) < 6 {
 		return nil, nil, errors.New("lines are missing")
 	}
 	logID, ok := strings.CutPrefix(lines[0], originPrefix)
@@ -102,8 +102,18 @@ func parseText(text string) (*Checkpoint, *Tree, error) {
 		}
 		hashes = append(hashes, h)
 	}
+	after, ok := strings.CutPrefix(lines[5], "after ")
+	if !ok {
+		return nil, nil, errors.New("it does not name the checkpoint before it")
+	}
+	if c.Previous, err = strconv.ParseUint(after, 10, 64); err != nil {
+		return nil, nil, fmt.Errorf("the checkpoint before it: %w", err)
+	}
+	if c.Previous > 0 && c.Previous >= c.Size {
+		return nil, nil, errors.New("the checkpoint before it is not smaller")
+	}
 	var gaps []Gap
-	for _, line := range lines[5:] {
+	for _, line := range lines[6:] {
 		var g Gap
 		if _, err := fmt.Sscanf(line, "lost %d-%d", &g.From, &g.To); err != nil {
 			return nil, nil, fmt.Errorf("the line %.80q: %w", line, err)

@@ -1,16 +1,17 @@
 package audit
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 )
 
 // A checkpoint is made when so many rows have none yet, or so long after the first of them; at each end of an
-// impersonation; and at Close.
+// impersonation; and at Close. These are what holds unless [Recorder.SealEvery] says otherwise.
 const (
-	sealRows = 1000
-	sealTime = 10 * time.Second
+	SealRows = 1000
+	SealTime = 10 * time.Second
 )
 
 // sealer is what the Recorder needs to sign its log; under Recorder.mu.
@@ -22,10 +23,20 @@ type sealer struct {
 	load   func() (*Signer, error) // nil: the log is not signed
 	told   bool                    // that load failed
 	timer  clock.Timer             // runs while rows have no checkpoint
+	rows   uint64                  // as SealRows
+	every  time.Duration           // as SealTime
+}
+
+// SealEvery changes when a checkpoint is made; zero is the default. A wait that has begun goes on as it was.
+func (r *Recorder) SealEvery(rows uint64, every time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seal.rows, r.seal.every = rows, every
 }
 
 // UseSigner makes the log signed, by the key that load reads, or by another than before; the log says so in an event.
-// load is called now. If it fails, or the log can't say so yet, that is tried again until it succeeds.
+// load is called now, and again from time to time: a file replaced by another key takes effect by itself. While it fails
+// the key there was goes on signing, and the log says so.
 func (r *Recorder) UseSigner(load func() (*Signer, error)) {
 	r.mu.Lock()
 	r.seal.load = load
@@ -54,7 +65,10 @@ func (r *Recorder) loadSigner() {
 		r.armSeal()
 		return
 	}
-	// What was recorded until now is the old key's.
+	if old := r.seal.signer; old != nil && old.verifier != s.verifier {
+		// The old key's last checkpoint is over the event that names the new one: it vouches for it.
+		r.announce(s)
+	}
 	r.makeCheckpoint()
 	r.seal.signer, r.seal.told = s, false
 	r.announceKey()
@@ -69,7 +83,11 @@ func (r *Recorder) announceKey() {
 	if s.signer == nil || s.key == s.signer.verifier {
 		return
 	}
-	e := &Event{Type: EventSigningKeyChanged, Detail: Detail("key", s.signer.verifier, "previous", s.key)}
+	r.announce(s.signer)
+}
+
+func (r *Recorder) announce(s *Signer) {
+	e := &Event{Type: EventSigningKeyChanged, Detail: Detail("key", s.verifier, "previous", r.seal.key)}
 	if _, err := r.appendLocked(e); err != nil {
 		r.armSeal()
 	}
@@ -87,7 +105,7 @@ func (r *Recorder) sealSoon(now bool) {
 	if r.seal.load == nil {
 		return
 	}
-	if now || r.seal.tree.Size()-r.seal.signed >= sealRows {
+	if now || r.seal.tree.Size()-r.seal.signed >= cmp.Or(r.seal.rows, SealRows) {
 		r.makeCheckpoint()
 	} else {
 		r.armSeal()
@@ -96,18 +114,15 @@ func (r *Recorder) sealSoon(now bool) {
 
 func (r *Recorder) armSeal() {
 	if r.seal.timer == nil && !r.closed {
-		r.seal.timer = r.clock.AfterFunc(sealTime, r.sealDue)
+		r.seal.timer = r.clock.AfterFunc(cmp.Or(r.seal.every, SealTime), r.sealDue)
 	}
 }
 
 func (r *Recorder) sealDue() {
 	r.mu.Lock()
 	r.seal.timer = nil
-	again := r.seal.signer == nil || r.seal.told
 	r.mu.Unlock()
-	if again {
-		r.loadSigner()
-	}
+	r.loadSigner()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.announceKey()
@@ -121,7 +136,7 @@ func (r *Recorder) makeCheckpoint() {
 	if s.signer == nil || size <= s.signed {
 		return
 	}
-	c, err := sign(r.logID, cleanTime(r.clock.Now(), r.clock.Now), &s.tree, s.signer)
+	c, err := sign(r.logID, cleanTime(r.clock.Now(), r.clock.Now), &s.tree, s.signed, s.signer)
 	if err != nil {
 		r.log.Error("the audit log can't be signed", "error", err)
 		r.armSeal()

@@ -304,9 +304,11 @@ func TestParseCheckpointRefuses(t *testing.T) {
 		"other root":   strings.Replace(good, lines[2], "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 1),
 		"no tree":      strings.Replace(good, lines[4], "tree\n", 1),
 		"two spaces":   strings.Replace(good, "tree ", "tree  ", 1),
-		"a line more":  strings.Replace(good, lines[4], lines[4]+"more\n", 1),
-		"gap":          strings.Replace(good, lines[4], lines[4]+"lost 3-2\n", 1),
-		"far gap":      strings.Replace(good, lines[4], lines[4]+"lost 3-9\n", 1),
+		"a line more":  strings.Replace(good, lines[5], lines[5]+"more\n", 1),
+		"no previous":  strings.Replace(good, lines[5], "", 1),
+		"previous":     strings.Replace(good, lines[5], "after 5\n", 1),
+		"gap":          strings.Replace(good, lines[5], lines[5]+"lost 3-2\n", 1),
+		"far gap":      strings.Replace(good, lines[5], lines[5]+"lost 3-9\n", 1),
 	} {
 		if _, _, err := audit.ParseCheckpoint(bad); err == nil {
 			t.Errorf("%s: accepted %q", name, bad)
@@ -316,11 +318,53 @@ func TestParseCheckpointRefuses(t *testing.T) {
 
 func FuzzParseCheckpoint(f *testing.F) {
 	f.Add("caddy-impersonate/x\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\ntime 2026-03-01T09:30:00.123456Z\n" +
-		"tree AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nlost 1-1\n\n— x y\n")
+		"tree AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nafter 0\nlost 1-1\n\n— x y\n")
 	f.Fuzz(func(t *testing.T, signed string) {
 		c, tree, err := audit.ParseCheckpoint(signed)
 		if err == nil && (tree.Size() != c.Size || tree.Root() != c.RootHash) {
 			t.Errorf("%q: size %d, %d", signed, c.Size, tree.Size())
 		}
 	})
+}
+
+// TestOwnKeyIsRotated: a key replaced in the journal's directory is taken up by itself, and the old one vouches for it.
+func TestOwnKeyIsRotated(t *testing.T) {
+	t.Parallel()
+	dir, clk := t.TempDir(), manual()
+	r := open(t, audit.Options{Dir: dir, Clock: clk, SegmentBytes: small})
+	sink := newMemory("memory")
+	useSinks(t, r, audit.ShipOptions{}, sink)
+	r.UseSigner(func() (*audit.Signer, error) { return audit.OwnSigner(dir) })
+	old, err := audit.OwnSigner(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event(t, r, audit.Event{Type: audit.EventLogin}) // after the key's own event
+	now, err := audit.RotateOwnSigner(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clk.Advance(audit.SealTime)
+	event(t, r, audit.Event{Type: audit.EventLogout})
+	closeRecorder(t, r)
+	for _, c := range sink.sealed {
+		by := old
+		if c.Size > 3 {
+			by = now
+		}
+		verifiers, err := audit.ParseVerifiers(strings.NewReader(by.Verifier()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := note.Open([]byte(c.Note), verifiers); err != nil {
+			t.Errorf("checkpoint %d: %v", c.Size, err)
+		}
+	}
+	if n := len(sink.sealed); n < 2 || sink.sealed[n-1].Size != 4 || sink.sealed[n-1].Previous != 3 {
+		t.Errorf("%d checkpoints", n)
+	}
+	public, err := os.ReadFile(filepath.Join(dir, "signing_key.pub"))
+	if err != nil || strings.Count(string(public), "\n") != 2 {
+		t.Errorf("public keys %q, %v", public, err)
+	}
 }

@@ -106,6 +106,27 @@ func OwnSigner(dir string) (*Signer, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
+	return makeSigner(file)
+}
+
+// RotateOwnSigner puts another private key in the place of the one in a journal's directory, and publishes it there.
+func RotateOwnSigner(dir string) (*Signer, error) {
+	file := filepath.Join(dir, signingKeyFile)
+	old, err := ReadSigner(file)
+	if err != nil {
+		return nil, fmt.Errorf("rotating the signing key: %w", err)
+	}
+	if err := publish(dir, old.verifier); err != nil {
+		return nil, err
+	}
+	s, err := makeSigner(file)
+	if err != nil {
+		return nil, err
+	}
+	return s, publish(dir, s.verifier)
+}
+
+func makeSigner(file string) (*Signer, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making a signing key: %w", err)

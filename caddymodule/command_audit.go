@@ -1,0 +1,13 @@
+package caddymodule
+
+import "github.com/spf13/cobra"
+
+// auditCommand is the parent of what reads and proves the audit. Each of them is in a file of its own.
+func auditCommand() *cobra.Command {
+	audit := &cobra.Command{
+		Use:   "audit",
+		Short: "Proves that the audit is whole",
+	}
+	audit.AddCommand(auditRotateCommand())
+	return audit
+}
