@@ -138,13 +138,23 @@ func (a *App) openDirectory(ctx context.Context) error {
 		sources = append(sources, s)
 	}
 	a.events = gateway.NewDirectoryEvents(a.trail.recorder, a.log)
-	a.directory = directory.New(directory.Options{Clock: a.clock, Log: a.log, Sources: sources, Broken: a.events.Broken})
-	err := a.directory.Refresh(ctx)
-	if err != nil && a.node.tenants.inUse() {
-		// The configuration in force has the accounts that this one would not know.
-		return fmt.Errorf("reading the directory: %w", err)
+	a.directory = directory.New(directory.Options{Clock: a.clock, Log: a.log, Sources: sources, Broken: a.events.Broken, Previous: a.node.directory()})
+	if a.directory.Refresh(ctx) == nil || !a.node.tenants.inUse() {
+		return nil // the directory has logged what it could not read, and goes on trying
 	}
-	return nil // the directory has logged what it could not read, and goes on trying
+	// The configuration in force has the accounts that this one would not know, except those it took over.
+	return neverRead(a.directory)
+}
+
+// neverRead tells which sources have never given an answer.
+func neverRead(d *directory.Directory) error {
+	var errs []error
+	for _, s := range d.Status() {
+		if s.LastGood.IsZero() {
+			errs = append(errs, fmt.Errorf("reading the directory: %s: %w", s.Name, s.Err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // openSites makes the gateway and gives each handler its site.
@@ -205,12 +215,12 @@ func (a *App) openReader(ctx context.Context) (Reader, error) {
 	return nil, nil
 }
 
-// checks are what /readyz asks beside state and journal: a source that has never been read means people are missing. The
-// provider is not among them: who is logged in can work without it.
+// checks are what /readyz asks beside state and journal: a source that has never been read, or not for so long that its
+// accounts count as unknown, means people are missing. The provider is not among them: who is logged in can work without it.
 func (a *App) checks(context.Context) []gateway.Check {
 	var err error
 	for _, s := range a.directory.Status() {
-		if s.LastGood.IsZero() {
+		if s.LastGood.IsZero() || s.Lapsed {
 			err = errors.Join(err, fmt.Errorf("%s: %w", s.Name, s.Err))
 		}
 	}

@@ -48,6 +48,7 @@ var (
 	descUsers       = describe("directory_users", "Accounts known.")
 	descSourceUsers = describe("directory_source_users", "Accounts in force from a source.", "source")
 	descSourceUp    = describe("directory_source_up", "Whether the source's last answer was good.", "source")
+	descSourceLapse = describe("directory_source_lapsed", "Whether the source has been down for so long that its accounts count as unknown.", "source")
 	descSourceGood  = describe("directory_source_last_good_timestamp_seconds", "When the source last gave a good answer; 0: never.", "source")
 
 	descHealthy     = describe("journal_healthy", "Whether the journal takes records. 0: impersonated requests are refused.")
@@ -77,7 +78,7 @@ var (
 	allDescs = []*prometheus.Desc{
 		descSessions, descLogin, descLive, descStarted, descRefused, descExtended, descNoBanner, descEnded, descUnwritten, descRetries,
 		descBanner,
-		descUsers, descSourceUsers, descSourceUp, descSourceGood,
+		descUsers, descSourceUsers, descSourceUp, descSourceLapse, descSourceGood,
 		descHealthy, descJournal, descRecords, descWritten, descJournalFail, descJournalRef, descSync,
 		descIntents, descIntentsRef, descEvents, descRows, descOpen, descLate,
 		descSinkUp, descSinkBacklog, descSinkLag, descSinkRows, descSinkBatches, descSinkFailures, descSinkAside, descSinkLost,
@@ -151,6 +152,11 @@ func (m metrics) directory(d *directory.Directory) {
 		told[s.Name] = true
 		m.gauge(descSourceUsers, float64(s.Users), s.Name)
 		m.gauge(descSourceUp, up(s.Err), s.Name)
+		lapsed := 0.0
+		if s.Lapsed {
+			lapsed = 1
+		}
+		m.gauge(descSourceLapse, lapsed, s.Name)
 		good := 0.0
 		if !s.LastGood.IsZero() {
 			good = float64(s.LastGood.UnixMilli()) / 1000

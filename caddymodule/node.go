@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/gateway"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
@@ -74,6 +75,14 @@ func (n *node) apply(ctx context.Context) func(*tenant) error {
 		n.log.to.Store(t.log)
 		return n.Use(ctx, t.rules, t.recorder, t.lifetimes)
 	}
+}
+
+// directory is that of the configuration in force; nil when there is none.
+func (n *node) directory() *directory.Directory {
+	if t := n.tenants.last(); t != nil {
+		return t.rules.Directory
+	}
+	return nil
 }
 
 // Destruct implements [caddy.Destructor]: the last configuration has left.

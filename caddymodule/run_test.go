@@ -250,3 +250,38 @@ func api(t *testing.T, c *idptest.LoginClient, method, address string, body any)
 	res.Body.Close()
 	return res
 }
+
+// client is somebody's browser.
+type client struct {
+	*idptest.LoginClient
+	w *world
+}
+
+// expect checks whose account is used.
+func (c client) expect(username string) {
+	c.w.t.Helper()
+	if got := c.w.sees(c.LoginClient); !strings.HasPrefix(got, "user="+username+" ") {
+		c.w.t.Fatalf("%q, want %s", got, username)
+	}
+}
+
+// ends waits until alice is herself again.
+func (c client) ends(why string) {
+	c.w.t.Helper()
+	c.w.eventually("an end because "+why, func() bool { return strings.HasPrefix(c.w.sees(c.LoginClient), "user=alice by=") })
+}
+
+// status asks without a login.
+func (w *world) status(path string) int {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.url(path), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode
+}

@@ -45,3 +45,13 @@ func (s *stack[T]) inUse() bool {
 	defer s.mu.Unlock()
 	return len(s.entries) > 0
 }
+
+// last is the configuration in force; nil: none is.
+func (s *stack[T]) last() *T {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.entries) == 0 {
+		return nil
+	}
+	return s.entries[len(s.entries)-1]
+}

@@ -53,6 +53,7 @@ var only = []struct {
 	{module + "/internal/demo", []string{"caddymodule"}},
 	{module + "/caddymodule", []string{"cmd/caddy-impersonate"}},
 	{"github.com/ClickHouse/", []string{"internal/audit/clickhouse"}},
+	{"github.com/go-ldap/", []string{"internal/directory/ldap"}},
 	{"modernc.org/sqlite", []string{"internal/audit/sqlite", "internal/state/sqlite"}},
 }
 

@@ -10,6 +10,8 @@
 #                       real apps with header login and sessions of their own (Debian only)
 #   nginx with nchan, radicale, sogo (with postgresql and memcached)
 #                       real apps with header login and no session of their own (Debian only)
+#   slapd, postgresql, mariadb-server
+#                       where accounts are kept (Debian only)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/caddy-impersonate
@@ -35,6 +37,8 @@ Linux)
 	[ -x /usr/sbin/sogod ] || want+=(sogo)
 	have memcached || want+=(memcached)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || want+=(postgresql)
+	{ [ -x /usr/sbin/slapd ] && have ldapmodify; } || want+=(slapd ldap-utils)
+	[ -x /usr/sbin/mariadbd ] || want+=(mariadb-server)
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo
 	if [ ${#want[@]} -gt 0 ]; then

@@ -14,6 +14,8 @@ const (
 	Deactivated Kind = "deactivated"
 	Reactivated Kind = "reactivated"
 	Removed     Kind = "removed"
+	// Lapsed accounts are unknown because a source that has them has been down for too long.
+	Lapsed Kind = "lapsed"
 )
 
 // Change is what happened to one account. An account that appears, and is inactive, is Added.

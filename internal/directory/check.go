@@ -2,6 +2,8 @@ package directory
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -37,6 +39,45 @@ func CheckUsername(s string) error {
 		}
 	}
 	return checkText(s, maxUsername)
+}
+
+// check tells why an account can't be used. A name, an email or an attribute that can't be is left out instead: no
+// decision is made on a name, and a condition on an attribute that is not there refuses.
+func (u *User) check() error {
+	if err := CheckUsername(u.Username); err != nil {
+		return fmt.Errorf("the username %.80q %w", u.Username, err)
+	}
+	if u.ID == "" {
+		u.ID = u.Username
+	}
+	if err := checkText(u.ID, maxID); err != nil {
+		return fmt.Errorf("%s: the id %w", u.Username, err)
+	}
+	if len(u.Groups) > maxGroups {
+		return fmt.Errorf("%s: %d groups; at most %d", u.Username, len(u.Groups), maxGroups)
+	}
+	for _, g := range u.Groups {
+		if err := checkText(g, maxGroup); err != nil {
+			return fmt.Errorf("%s: a group %w", u.Username, err)
+		}
+	}
+	if checkText(u.Name, maxName) != nil {
+		u.Name = ""
+	}
+	if checkText(u.Email, maxEmail) != nil {
+		u.Email = ""
+	}
+	if len(u.Attributes) > maxAttrs {
+		return fmt.Errorf("%s: %d attributes; at most %d", u.Username, len(u.Attributes), maxAttrs)
+	}
+	for name, value := range u.Attributes {
+		if !attrName(name) || checkText(value, maxAttrValue) != nil {
+			u.Attributes = maps.Clone(u.Attributes)
+			maps.DeleteFunc(u.Attributes, func(name, value string) bool { return !attrName(name) || checkText(value, maxAttrValue) != nil })
+			break
+		}
+	}
+	return nil
 }
 
 // checkText tells why a string can't be any field.

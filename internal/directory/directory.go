@@ -47,6 +47,19 @@ type LiveSource interface {
 	OnUser(f func(User))
 }
 
+// PacedSource is a Source that is asked at its own pace, and whose facts lapse: a server elsewhere.
+type PacedSource interface {
+	Source
+	// Every is how often it is asked.
+	Every() time.Duration
+	// Keep is how long its last good answer counts while it gives none; 0: forever. After that its accounts are
+	// unknown, whatever other sources say of them; those that were inactive stay so.
+	Keep() time.Duration
+	// Key tells whether another source gives the same answer: address and settings, without secrets. A Directory
+	// that takes over from another goes on with the accounts of a source of the same key.
+	Key() string
+}
+
 // Page is a piece of a search's answer, ordered by name.
 type Page struct {
 	Users []*User
@@ -67,6 +80,9 @@ type Options struct {
 	Broken func(ctx context.Context, source string, err error)
 	// SourceTimeout is how long one source may take to answer; default 1 minute.
 	SourceTimeout time.Duration
+	// Previous is the Directory in force until now, if there is one: what its paced sources said last is not asked
+	// again before it is due.
+	Previous *Directory
 }
 
 // Directory is the merged accounts. Safe for concurrent use; readers never wait.
@@ -79,7 +95,7 @@ type Directory struct {
 	// now is what readers see.
 	now atomic.Pointer[snapshot]
 
-	refreshing sync.Mutex // one Refresh or rebuild at a time
+	refreshing sync.Mutex // one application of answers or rebuild at a time
 
 	mu       sync.Mutex // guards what is below, and writing now; never held over I/O or while an index is built
 	feeds    []*feed
@@ -94,11 +110,20 @@ type Directory struct {
 // feed is one source and what it said last.
 type feed struct {
 	Source
+	asking   sync.Mutex // asked once at a time
+	every    time.Duration
+	keep     time.Duration    // 0: forever
 	users    map[string]*User // by key
 	since    map[string]*User // given by a live source since it was last asked; nil: not being asked
 	lastGood time.Time
+	lapsed   bool // down for longer than keep
 	err      error
-	dropped  int // accounts whose username can't be used
+	dropped  int // accounts that can't be used; with asking
+}
+
+// due tells whether it is to be asked before anything else is known. It is called with the directory's mu held.
+func (f *feed) due(now time.Time) bool {
+	return f.every == 0 || f.lastGood.IsZero() || f.err != nil || now.Sub(f.lastGood) >= f.every
 }
 
 // New makes a Directory that knows nobody until Refresh is called. It has no effects.
@@ -118,7 +143,12 @@ func New(o Options) *Directory {
 	}
 	d.now.Store(&snapshot{base: buildIndex(nil)})
 	for i, s := range o.Sources {
-		d.feeds = append(d.feeds, &feed{Source: s})
+		f := &feed{Source: s}
+		if p, ok := s.(PacedSource); ok {
+			f.every, f.keep = p.Every(), p.Keep()
+			f.inherit(o.Previous, p.Key())
+		}
+		d.feeds = append(d.feeds, f)
 		if s, ok := s.(LiveSource); ok {
 			s.OnUser(func(u User) { d.upsert(i, u) })
 		}
@@ -179,8 +209,11 @@ type SourceStatus struct {
 	Users int
 	// LastGood is when it last answered without an error; zero: never.
 	LastGood time.Time
-	// Err is what is wrong with it now; nil: nothing. The accounts of its last good answer stay in force.
+	// Err is what is wrong with it now; nil: nothing. The accounts of its last good answer stay in force, unless
+	// Lapsed.
 	Err error
+	// Lapsed: it has given no answer for so long that its accounts count as unknown.
+	Lapsed bool
 }
 
 // Status tells how the sources are doing, in their order.
@@ -189,7 +222,10 @@ func (d *Directory) Status() []SourceStatus {
 	defer d.mu.Unlock()
 	all := make([]SourceStatus, len(d.feeds))
 	for i, f := range d.feeds {
-		all[i] = SourceStatus{Name: f.Name(), Users: len(f.users), LastGood: f.lastGood, Err: f.err}
+		all[i] = SourceStatus{Name: f.Name(), Users: len(f.users), LastGood: f.lastGood, Err: f.err, Lapsed: f.lapsed}
+		if f.lapsed {
+			all[i].Users = 0
+		}
 	}
 	return all
 }

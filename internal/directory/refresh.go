@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
@@ -17,84 +19,134 @@ const (
 	rebuildAfter = time.Second
 )
 
-// Refresh asks every source once and puts in force what changed. A source that fails keeps the accounts it had; its
-// error is returned, and stays in Status until it is well.
+// Refresh asks every source once, all at the same time, and puts in force what changed. A source that fails keeps the
+// accounts it had, for as long as it may; its error is returned, and stays in Status until it is well. The first Refresh
+// leaves out those whose answer to the Directory before still counts.
 func (d *Directory) Refresh(ctx context.Context) error {
-	d.refreshing.Lock()
-	defer d.refreshing.Unlock()
-	var errs []error
-	news := make([]map[string]*User, len(d.feeds))
+	errs := make([]error, len(d.feeds))
+	answers := make([]*answer, len(d.feeds))
+	var wg sync.WaitGroup
 	for i, f := range d.feeds {
-		users, err := d.ask(ctx, f)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", f.Name(), err))
-		}
-		if users == nil {
+		d.mu.Lock()
+		skip := !d.loaded && f.users != nil && !f.due(d.clock.Now())
+		d.mu.Unlock()
+		if skip {
+			answers[i] = &answer{feed: f}
 			continue
 		}
-		news[i] = d.byKey(ctx, f, users)
+		wg.Go(func() { answers[i], errs[i] = d.ask(ctx, f) })
 	}
-	d.apply(news)
-	d.tell()
+	wg.Wait()
+	d.apply(answers...)
+	for i, f := range d.feeds {
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("%s: %w", f.Name(), errs[i])
+		}
+	}
 	return errors.Join(errs...)
 }
 
-// byKey files what a source gave; an account it gives twice is the first of them.
-func (d *Directory) byKey(ctx context.Context, f *feed, users []User) map[string]*User {
-	m := make(map[string]*User, len(users))
-	name, dropped := f.Name(), 0
-	for i := range users {
-		u := &users[i]
-		if CheckUsername(u.Username) != nil {
-			dropped++
-			continue
-		}
-		key := identity.Key(u.Username)
-		if _, dup := m[key]; !dup {
-			u.Source = name
-			m[key] = u
-		}
-	}
-	if dropped != f.dropped && dropped > 0 {
-		d.log.WarnContext(ctx, "a directory source has accounts whose username can't be used; they are left out", "source", name, "accounts", dropped)
-	}
-	f.dropped = dropped
-	return m
+// answer is what a feed has new.
+type answer struct {
+	feed  *feed
+	users map[string]*User // nil: nothing
+	since map[string]*User // told while it was asked
+	lapse bool             // its accounts are unknown from now on
+	fresh bool             // it is well
 }
 
 // ask asks one source and keeps its status.
-func (d *Directory) ask(ctx context.Context, f *feed) ([]User, error) {
+func (d *Directory) ask(ctx context.Context, f *feed) (*answer, error) {
+	f.asking.Lock()
+	defer f.asking.Unlock()
 	asking, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	d.mu.Lock()
 	f.since = map[string]*User{}
 	d.mu.Unlock()
 	users, err := f.Users(asking)
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err() // we are leaving; that says nothing about the source
-	}
+	now := d.clock.Now()
 	d.mu.Lock()
-	was := f.err
+	a := &answer{feed: f, since: f.since}
+	f.since = nil
+	if err != nil && ctx.Err() != nil {
+		d.mu.Unlock()
+		return a, ctx.Err() // we are leaving; that says nothing about the source
+	}
+	was, lapsed := f.err, f.lapsed
 	f.err = err
 	if err == nil {
-		f.lastGood = d.clock.Now()
+		f.lastGood = now
+		a.fresh = true
+	} else if f.keep > 0 && !f.lapsed && !f.lastGood.IsZero() && now.Sub(f.lastGood) > f.keep {
+		a.lapse = true
 	}
+	n, since := len(f.users), f.lastGood
 	d.mu.Unlock()
 	switch {
+	case a.lapse:
+		err := fmt.Errorf("no good answer since %s: its %d accounts count as unknown: %w", since.UTC().Format(time.RFC3339), n, err)
+		d.log.ErrorContext(ctx, "a directory source has been down for too long; its accounts count as unknown", "source", f.Name(), "accounts", n, "error", err)
+		d.broken(ctx, f.Name(), err)
 	case err != nil && (was == nil || was.Error() != err.Error()):
 		d.log.ErrorContext(ctx, "a directory source can't be read; the accounts it last gave stay in force", "source", f.Name(), "error", err)
 		d.broken(ctx, f.Name(), err)
-	case err == nil && was != nil:
+	case err == nil && (was != nil || lapsed):
 		d.log.InfoContext(ctx, "a directory source can be read again", "source", f.Name())
 	}
-	if err != nil {
-		return nil, err
+	if users != nil && err == nil {
+		a.users = d.byKey(ctx, f, users)
 	}
-	return users, nil
+	return a, err
 }
 
-// Run refreshes again and again until ctx ends. What goes wrong is logged and in Status.
+// byKey files what a source gave. An account it gives twice is the first of them, and inactive if either is. One that
+// can't be used is left out; if it is inactive, that is all that is kept of it.
+func (d *Directory) byKey(ctx context.Context, f *feed, users []User) map[string]*User {
+	m := make(map[string]*User, len(users))
+	name, dropped := f.Name(), 0
+	var why error
+	for i := range users {
+		u := &users[i]
+		if err := u.check(); err != nil {
+			dropped++
+			if why == nil {
+				why = err
+			}
+			if u.Active || CheckUsername(u.Username) != nil {
+				continue
+			}
+			u = &User{Identity: identity.Identity{ID: u.Username, Username: u.Username}}
+		}
+		key := identity.Key(u.Username)
+		if first, dup := m[key]; dup {
+			first.Active = first.Active && u.Active
+			continue
+		}
+		u.Source = name
+		m[key] = u
+	}
+	if dropped != f.dropped && dropped > 0 {
+		d.log.WarnContext(ctx, "a directory source has accounts that can't be used; they are left out", "source", name, "accounts", dropped, "error", why)
+	}
+	f.dropped = dropped
+	return m
+}
+
+// Run asks the sources again and again until ctx ends: paced ones as often as they say, the others every so often. None
+// waits for another. What goes wrong is logged and in Status.
 func (d *Directory) Run(ctx context.Context, every time.Duration) {
+	var wg sync.WaitGroup
+	for _, f := range d.feeds {
+		wg.Go(func() { d.run(ctx, f, every) })
+	}
+	wg.Wait()
+}
+
+func (d *Directory) run(ctx context.Context, f *feed, every time.Duration) {
+	if f.every > 0 {
+		every = f.every
+	}
 	for ctx.Err() == nil {
 		due := make(chan struct{})
 		t := d.clock.AfterFunc(every, func() { close(due) })
@@ -104,36 +156,47 @@ func (d *Directory) Run(ctx context.Context, every time.Duration) {
 			return
 		case <-due:
 		}
-		_ = d.Refresh(ctx)
+		if a, err := d.ask(ctx, f); err == nil || ctx.Err() == nil {
+			d.apply(a)
+		}
 	}
 }
 
-// apply puts in force what the feeds have new (nil: nothing).
-func (d *Directory) apply(news []map[string]*User) {
+// apply puts in force what the feeds have new.
+func (d *Directory) apply(answers ...*answer) {
+	d.refreshing.Lock()
 	d.mu.Lock()
 	var touched []string
-	for i, users := range news {
-		f := d.feeds[i]
-		since := f.since
-		f.since = nil
-		if users == nil {
+	for _, a := range answers {
+		f := a.feed
+		if a.lapse || a.fresh && f.lapsed {
+			f.lapsed = a.lapse
+			touched = slices.AppendSeq(touched, maps.Keys(f.users))
+		}
+		if a.users == nil {
 			continue
 		}
-		maps.Copy(users, since) // newer than the answer
-		for key, u := range users {
+		maps.Copy(a.users, a.since) // newer than the answer
+		for key, u := range a.users {
 			old := f.users[key]
 			if old != nil && old.equal(u) {
-				users[key] = old // the same pointer: cheap to compare later
+				a.users[key] = old // the same pointer: cheap to compare later
 				continue
 			}
 			touched = append(touched, key)
 		}
 		for key := range f.users {
-			if users[key] == nil {
+			if a.users[key] == nil {
 				touched = append(touched, key)
 			}
 		}
-		f.users = users
+		f.users = a.users
+	}
+	if !d.loaded { // with what was taken over from the Directory before
+		touched = touched[:0]
+		for _, f := range d.feeds {
+			touched = slices.AppendSeq(touched, maps.Keys(f.users))
+		}
 	}
 	changes := d.changes(touched)
 	if !d.loaded {
@@ -146,10 +209,12 @@ func (d *Directory) apply(news []map[string]*User) {
 	if n := len(changes); n == 0 || n+len(d.now.Load().over) <= maxOverlay {
 		d.publish(changes)
 		d.mu.Unlock()
-		return
+	} else {
+		d.mu.Unlock()
+		d.reindex()
 	}
-	d.mu.Unlock()
-	d.reindex()
+	d.refreshing.Unlock()
+	d.tell()
 }
 
 // change is a Change and the account's key.
@@ -169,15 +234,33 @@ func (d *Directory) changes(keys []string) []change {
 		}
 		done[key] = true
 		before, _ := now.lookup(key)
-		if c, ok := changeOf(before, d.merged(key)); ok {
+		after := d.merged(key)
+		if c, ok := changeOf(before, after); ok {
+			if after == nil && d.isLapsed(key) {
+				c.Kind = Lapsed
+			}
 			all = append(all, change{c, key})
 		}
 	}
 	return all
 }
 
-// merged is the account as all feeds together have it; nil: none has. It is called with mu held.
+// isLapsed tells whether a source that has been down for too long had that account. It is called with mu held.
+func (d *Directory) isLapsed(key string) bool {
+	return slices.ContainsFunc(d.feeds, func(f *feed) bool { return f.lapsed && f.users[key] != nil })
+}
+
+// merged is the account as all feeds together have it; nil: none has, or what one has is too old to count: then other
+// sources, which that one corrects, are not enough. It is called with mu held.
 func (d *Directory) merged(key string) *User {
+	m := d.mergedAll(key)
+	if m != nil && m.Active && d.isLapsed(key) {
+		return nil
+	}
+	return m
+}
+
+func (d *Directory) mergedAll(key string) *User {
 	var m *User
 	own := false // m is a copy
 	for _, f := range d.feeds {
@@ -207,6 +290,21 @@ func (d *Directory) publish(changes []change) {
 	if d.late != nil {
 		for _, c := range changes {
 			d.late[c.key] = c.After
+		}
+	}
+}
+
+// inherit takes over what a source of that key said last to another Directory.
+func (f *feed) inherit(from *Directory, key string) {
+	if from == nil {
+		return
+	}
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	for _, g := range from.feeds {
+		if p, ok := g.Source.(PacedSource); ok && p.Key() == key && !g.lastGood.IsZero() {
+			f.users, f.lastGood, f.lapsed, f.err = g.users, g.lastGood, g.lapsed, g.err
+			return
 		}
 	}
 }
@@ -258,6 +356,7 @@ func (d *Directory) reindex() {
 			}
 		}
 	}
+	maps.DeleteFunc(all, func(_ string, u *User) bool { return u == nil })
 	d.late = map[string]*User{}
 	d.mu.Unlock()
 
