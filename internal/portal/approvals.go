@@ -180,6 +180,8 @@ func (p *portal) viewRequest(t *approvalTexts, a *impersonation.Asked) requestVi
 		v.Status, until, v.UntilWhat = t.Pending, a.ExpiresAt, t.WaitsUntil
 		approval, consent := a.NeedApproval && a.ApprovedAt.IsZero(), a.NeedConsent && a.ConsentedAt.IsZero()
 		switch {
+		case a.Waits():
+			v.Status = t.ForYou
 		case approval && consent:
 			v.Detail = fmt.Sprintf(t.WaitsForBoth, target)
 		case approval:

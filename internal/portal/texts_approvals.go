@@ -75,7 +75,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 	"en": {
 		Lang: "en", Menu: "Requests", Heading: "Requests", Lead: "Some accounts may only be used once somebody else has agreed.",
 		ForYou: "Waiting for you", NothingForYou: "Nothing waits for your decision.", Yours: "Your requests", Others: "Other open requests", Lately: "Lately",
-		Look: "Look at them", WaitingOne: "One request waits for your decision.", WaitingMany: "%d requests wait for your decision.", WaitingNone: "Nothing waits for your decision.",
+		Look: "Look", WaitingOne: "One request waits for your decision.", WaitingMany: "%d requests wait for your decision.", WaitingNone: "Nothing waits for your decision.",
 		AllRequests: "All requests", Offline: "This page can't be updated right now. Check your connection.",
 		Line: "%s asks to use the account of %s", OwnHeading: "Your request to use the account of %s",
 		Who: "Who", Whom: "Whose account", Reason: "Reason", Ticket: "Ticket", Access: "Access", HowLong: "For how long", AskedAt: "Asked", WaitsUntil: "Waits until", StartUntil: "To be started until", ApprovedBy: "Approved by",
@@ -103,7 +103,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 	"fr": {
 		Lang: "fr", Menu: "Demandes", Heading: "Demandes", Lead: "Certains comptes ne peuvent être utilisés qu’avec l’accord de quelqu’un d’autre.",
 		ForYou: "En attente de vous", NothingForYou: "Rien n’attend votre décision.", Yours: "Vos demandes", Others: "Autres demandes en cours", Lately: "Récemment",
-		Look: "Les voir", WaitingOne: "Une demande attend votre décision.", WaitingMany: "%d demandes attendent votre décision.", WaitingNone: "Rien n’attend votre décision.",
+		Look: "Voir", WaitingOne: "Une demande attend votre décision.", WaitingMany: "%d demandes attendent votre décision.", WaitingNone: "Rien n’attend votre décision.",
 		AllRequests: "Toutes les demandes", Offline: "Cette page ne peut pas être actualisée pour le moment. Vérifiez votre connexion.",
 		Line: "%s demande à utiliser le compte de %s", OwnHeading: "Votre demande pour le compte de %s",
 		Who: "Qui", Whom: "Compte de", Reason: "Motif", Ticket: "Ticket", Access: "Accès", HowLong: "Durée", AskedAt: "Demandé", WaitsUntil: "En attente jusqu’au", StartUntil: "À commencer avant", ApprovedBy: "Approuvé par",
@@ -117,7 +117,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 	"es": {
 		Lang: "es", Menu: "Solicitudes", Heading: "Solicitudes", Lead: "Algunas cuentas solo pueden usarse cuando otra persona ha dado su acuerdo.",
 		ForYou: "Esperan su decisión", NothingForYou: "Nada espera su decisión.", Yours: "Sus solicitudes", Others: "Otras solicitudes abiertas", Lately: "Últimamente",
-		Look: "Verlas", WaitingOne: "Una solicitud espera su decisión.", WaitingMany: "%d solicitudes esperan su decisión.", WaitingNone: "Nada espera su decisión.",
+		Look: "Ver", WaitingOne: "Una solicitud espera su decisión.", WaitingMany: "%d solicitudes esperan su decisión.", WaitingNone: "Nada espera su decisión.",
 		AllRequests: "Todas las solicitudes", Offline: "Esta página no puede actualizarse ahora. Compruebe su conexión.",
 		Line: "%s pide usar la cuenta de %s", OwnHeading: "Su solicitud para la cuenta de %s",
 		Who: "Quién", Whom: "Cuenta de", Reason: "Motivo", Ticket: "Ticket", Access: "Acceso", HowLong: "Duración", AskedAt: "Solicitada", WaitsUntil: "Espera hasta", StartUntil: "Debe empezar antes de", ApprovedBy: "Aprobada por",

@@ -53,6 +53,8 @@ type parts struct {
 	App        string // host:port
 	ClickHouse string // DSN; empty: SQLite
 	Policy     string // lines added to the policy
+	Require    string // what it requires; empty: reason
+	OIDC       string // lines added to oidc
 	Audit      string // lines added to audit
 	Site       string // lines added to the site
 	Global     string // lines added to the global options
@@ -116,6 +118,7 @@ func (p *parts) caddyfile() string {
 			client_id     gateway
 			client_secret %[3]s
 			scopes        openid profile email groups
+			%[14]s
 		}
 		directory file %[1]s/users.yaml
 		role owner   group account-owners
@@ -125,7 +128,7 @@ func (p *parts) caddyfile() string {
 			target   group fieldworkers
 			mode     full read_only
 			duration 30m
-			require  reason
+			require  %[13]s
 			%[6]s
 		}
 		audit {
@@ -149,7 +152,7 @@ func (p *parts) caddyfile() string {
 	}
 	reverse_proxy %[9]s
 }
-`, p.Dir, p.Issuer, clientSecret, sink, p.origin(), p.Policy, p.Audit, p.Site, p.App, p.Global, p.Log, withoutQueries)
+`, p.Dir, p.Issuer, clientSecret, sink, p.origin(), p.Policy, p.Audit, p.Site, p.App, p.Global, p.Log, withoutQueries, cmp.Or(p.Require, "reason"), p.OIDC)
 }
 
 // withoutQueries keeps what URLs may carry (the provider's code, an app's tokens, the ID token at logout) and CSRF
