@@ -157,7 +157,7 @@ type requestView struct {
 func (p *portal) viewRequest(t *approvalTexts, a *impersonation.Asked) requestView {
 	actor, target := shown(cmp.Or(a.Actor.Name, a.Actor.Username), maxShown), shown(cmp.Or(a.TargetName, a.TargetUsername), maxShown)
 	v := requestView{
-		Path: requestRoot + "/" + a.ID, Line: fmt.Sprintf(t.Line, actor, target), Reason: a.Reason, Ticket: a.Ticket, TicketURL: webAddress(a.Ticket),
+		Path: requestRoot + "/" + a.ID, Line: fmt.Sprintf(t.Line, actor, target), Reason: a.Reason, Ticket: a.Ticket, TicketURL: cmp.Or(p.Rules().Policy.TicketLink(a.Policy, a.Ticket), webAddress(a.Ticket)),
 		Actor: withUsername(actor, a.Actor.Username), Target: withUsername(target, a.TargetUsername),
 		Mode: t.mode(a.Mode), Duration: t.duration(a.Duration), Note: a.Note,
 		AskedAt: plainTime(a.CreatedAt), AskedISO: a.CreatedAt.UTC().Format(time.RFC3339),

@@ -139,7 +139,7 @@ func (g *rig) freshly(username string) *browser {
 func TestStepUpPages(t *testing.T) {
 	g := asking(t, func(p *policy.Policy) { p.RequireStepUp = true })
 	admin := g.login("admin")
-	admin.get("/.impersonate/confirm?target=sam").want(t, 200, "You will be asked to log in again.")
+	admin.get("/.impersonate/confirm?target=sam").want(t, 200, "You may be asked to log in again.")
 	admin.post("/.impersonate/start", pick).to(t, 303, "https://idp.example/auth")
 	if len(g.stepped) != 1 || !strings.HasPrefix(g.stepped[0], "admin /.impersonate/requests/") {
 		t.Fatalf("%v", g.stepped)

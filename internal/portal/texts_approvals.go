@@ -83,7 +83,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 		Pending: "Waiting", Approved: "Approved", StepUp: "Waiting for a fresh login", Proven: "Ready", Started: "Started", Refused: "Refused", Cancelled: "Cancelled", Expired: "Expired", ExpiredText: "Nobody decided, or nothing was started, in time.",
 		WaitsForApproval: "Somebody else has to approve this. This page goes on by itself.", WaitsForConsent: "%s has to agree. This page goes on by itself.", WaitsForBoth: "Somebody else has to approve this, and %s has to agree. This page goes on by itself.", By: "By %s.",
 		Full: "Full access", ReadOnly: "Read only", Hours: "%d h", Minutes: "%d min", Seconds: "%d s",
-		NeedsApproval: "Somebody else has to approve this before you can start. They are told at once.", NeedsConsent: "The person has to agree before you can start. They are told at once.", NeedsStepUp: "You will be asked to log in again.",
+		NeedsApproval: "Somebody else has to approve this before you can start.", NeedsConsent: "The person has to agree before you can start.", NeedsStepUp: "You may be asked to log in again.",
 		AskButton: "Ask for it", EmergencyTitle: "In an emergency", EmergencyText: "You can start at once, without anybody’s agreement. Owners are told immediately, every page says so, and it will be reviewed. Write down why.", EmergencyButton: "Start without agreement",
 	},
 	"de": {
@@ -97,7 +97,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 		Pending: "Wartet", Approved: "Genehmigt", StepUp: "Wartet auf eine neue Anmeldung", Proven: "Bereit", Started: "Begonnen", Refused: "Abgelehnt", Cancelled: "Zurückgezogen", Expired: "Abgelaufen", ExpiredText: "Es wurde nicht rechtzeitig entschieden oder begonnen.",
 		WaitsForApproval: "Jemand anderes muss das genehmigen. Diese Seite geht von selbst weiter.", WaitsForConsent: "%s muss zustimmen. Diese Seite geht von selbst weiter.", WaitsForBoth: "Jemand anderes muss das genehmigen, und %s muss zustimmen. Diese Seite geht von selbst weiter.", By: "Von %s.",
 		Full: "Voller Zugriff", ReadOnly: "Nur lesen", Hours: "%d Std.", Minutes: "%d Min.", Seconds: "%d Sek.",
-		NeedsApproval: "Jemand anderes muss das genehmigen, bevor Sie beginnen können. Die Zuständigen werden sofort benachrichtigt.", NeedsConsent: "Die Person muss zustimmen, bevor Sie beginnen können. Sie wird sofort benachrichtigt.", NeedsStepUp: "Sie müssen sich erneut anmelden.",
+		NeedsApproval: "Jemand anderes muss das genehmigen, bevor Sie beginnen können.", NeedsConsent: "Die Person muss zustimmen, bevor Sie beginnen können.", NeedsStepUp: "Sie müssen sich vielleicht erneut anmelden.",
 		AskButton: "Anfragen", EmergencyTitle: "Im Notfall", EmergencyText: "Sie können sofort beginnen, ohne dass jemand zustimmt. Die Verantwortlichen erfahren es sogleich, jede Seite weist darauf hin, und es wird überprüft. Schreiben Sie den Grund auf.", EmergencyButton: "Ohne Zustimmung beginnen",
 	},
 	"fr": {
@@ -111,7 +111,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 		Pending: "En attente", Approved: "Approuvée", StepUp: "En attente d’une nouvelle connexion", Proven: "Prête", Started: "Commencée", Refused: "Refusée", Cancelled: "Annulée", Expired: "Expirée", ExpiredText: "Personne n’a décidé, ou rien n’a été commencé, à temps.",
 		WaitsForApproval: "Quelqu’un d’autre doit approuver. Cette page continue d’elle-même.", WaitsForConsent: "%s doit accepter. Cette page continue d’elle-même.", WaitsForBoth: "Quelqu’un d’autre doit approuver, et %s doit accepter. Cette page continue d’elle-même.", By: "Par %s.",
 		Full: "Accès complet", ReadOnly: "Lecture seule", Hours: "%d h", Minutes: "%d min", Seconds: "%d s",
-		NeedsApproval: "Quelqu’un d’autre doit approuver avant que vous puissiez commencer. Les responsables sont prévenus aussitôt.", NeedsConsent: "La personne doit accepter avant que vous puissiez commencer. Elle est prévenue aussitôt.", NeedsStepUp: "Vous devrez vous reconnecter.",
+		NeedsApproval: "Quelqu’un d’autre doit approuver avant que vous puissiez commencer.", NeedsConsent: "La personne doit accepter avant que vous puissiez commencer.", NeedsStepUp: "Il se peut que vous deviez vous reconnecter.",
 		AskButton: "Demander", EmergencyTitle: "En cas d’urgence", EmergencyText: "Vous pouvez commencer aussitôt, sans l’accord de personne. Les propriétaires sont prévenus immédiatement, chaque page l’indique, et ce sera examiné. Écrivez pourquoi.", EmergencyButton: "Commencer sans accord",
 	},
 	"es": {
@@ -125,7 +125,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 		Pending: "En espera", Approved: "Aprobada", StepUp: "Espera un nuevo inicio de sesión", Proven: "Lista", Started: "Empezada", Refused: "Rechazada", Cancelled: "Cancelada", Expired: "Caducada", ExpiredText: "Nadie decidió, o no se empezó, a tiempo.",
 		WaitsForApproval: "Otra persona tiene que aprobarlo. Esta página continúa por sí sola.", WaitsForConsent: "%s tiene que aceptar. Esta página continúa por sí sola.", WaitsForBoth: "Otra persona tiene que aprobarlo y %s tiene que aceptar. Esta página continúa por sí sola.", By: "Por %s.",
 		Full: "Acceso completo", ReadOnly: "Solo lectura", Hours: "%d h", Minutes: "%d min", Seconds: "%d s",
-		NeedsApproval: "Otra persona tiene que aprobarlo antes de que pueda empezar. Se avisa de inmediato.", NeedsConsent: "La persona tiene que aceptar antes de que pueda empezar. Se le avisa de inmediato.", NeedsStepUp: "Tendrá que volver a iniciar sesión.",
+		NeedsApproval: "Otra persona tiene que aprobarlo antes de que pueda empezar.", NeedsConsent: "La persona tiene que aceptar antes de que pueda empezar.", NeedsStepUp: "Puede que tenga que volver a iniciar sesión.",
 		AskButton: "Solicitar", EmergencyTitle: "En una emergencia", EmergencyText: "Puede empezar ahora mismo, sin el acuerdo de nadie. Se avisa a los propietarios al instante, cada página lo indica y se revisará. Escriba por qué.", EmergencyButton: "Empezar sin acuerdo",
 	},
 	"ja": {
@@ -139,7 +139,7 @@ var approvalLanguages = lang.Texts[*approvalTexts]{
 		Pending: "待機中", Approved: "承認済み", StepUp: "再ログイン待ち", Proven: "準備完了", Started: "開始済み", Refused: "拒否", Cancelled: "取り下げ", Expired: "期限切れ", ExpiredText: "期限内に判断または開始されませんでした。",
 		WaitsForApproval: "ほかの人の承認が必要です。このページは自動的に進みます。", WaitsForConsent: "%s さんの同意が必要です。このページは自動的に進みます。", WaitsForBoth: "ほかの人の承認と %s さんの同意が必要です。このページは自動的に進みます。", By: "%s による。",
 		Full: "フルアクセス", ReadOnly: "閲覧のみ", Hours: "%d時間", Minutes: "%d分", Seconds: "%d秒",
-		NeedsApproval: "開始する前にほかの人の承認が必要です。承認者にはすぐに通知されます。", NeedsConsent: "開始する前に本人の同意が必要です。本人にはすぐに通知されます。", NeedsStepUp: "再度ログインを求められます。",
+		NeedsApproval: "開始する前にほかの人の承認が必要です。", NeedsConsent: "開始する前に本人の同意が必要です。", NeedsStepUp: "再度ログインを求められることがあります。",
 		AskButton: "申請する", EmergencyTitle: "緊急の場合", EmergencyText: "誰の同意もなくすぐに開始できます。所有者にはただちに通知され、すべてのページに表示され、後で確認されます。理由を書いてください。", EmergencyButton: "同意なしで開始",
 	},
 }
