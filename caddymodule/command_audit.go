@@ -6,8 +6,9 @@ import "github.com/spf13/cobra"
 func auditCommand() *cobra.Command {
 	audit := &cobra.Command{
 		Use:   "audit",
-		Short: "Proves that the audit is whole",
+		Short: "Reads, exports and proves the audit",
 	}
 	audit.AddCommand(auditRotateCommand())
+	audit.AddCommand(auditReadCommands()...)
 	return audit
 }

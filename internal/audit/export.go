@@ -428,3 +428,8 @@ func ExportTables(table, format string, f Filter) ([]string, error) {
 	}
 	return nil, BadQuestion("table: give requests, events, impersonations or checkpoints")
 }
+
+// RowWithTable says in a row's JSON object which table it is of.
+func RowWithTable(row json.RawMessage, table string) json.RawMessage {
+	return append([]byte(`{"table":"`+table+`",`), row[1:]...)
+}
