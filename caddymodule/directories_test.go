@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"database/sql"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -52,4 +54,50 @@ func TestDirectoryLDAP(t *testing.T) {
 	alice.ends("sam is deactivated in LDAP")
 	slapd.Modify("uid=alice,ou=people,dc=example,dc=com", "userAccountControl", "514")
 	w.eventually("alice is deactivated in LDAP", func() bool { return strings.HasPrefix(w.sees(alice.LoginClient), "403") })
+}
+
+// changesEnd: sam is deactivated in a table, then alice.
+func changesEnd(t *testing.T, url string, exec func(...string)) {
+	t.Helper()
+	exec("CREATE TABLE users (id INTEGER PRIMARY KEY, login VARCHAR(100), active BOOLEAN, team VARCHAR(100))",
+		"INSERT INTO users VALUES (1, 'sam', true, 'fieldworkers'), (2, 'alice', true, 'support')")
+	w, alice := elsewhere(t, `directory sql "`+url+`" {
+			query "SELECT id, login AS username, active FROM users"
+			groups_query "SELECT id, team FROM users"
+			every 1s
+		}`)
+	w.mustLoad()
+	alice.expect("sam")
+	exec("UPDATE users SET active = false WHERE login = 'sam'")
+	alice.ends("sam is deactivated in the table")
+	exec("DELETE FROM users WHERE login = 'sam'", "UPDATE users SET active = false WHERE login = 'alice'")
+	w.eventually("alice is deactivated in the table", func() bool { return strings.HasPrefix(w.sees(alice.LoginClient), "403") })
+}
+
+// TestDirectorySQL: deactivated in the app's own table, an account can't be used any longer.
+func TestDirectorySQL(t *testing.T) {
+	t.Run("PostgreSQL", func(t *testing.T) {
+		db := dirtest.StartPostgres(t)
+		changesEnd(t, db.URL, db.Exec)
+	})
+	t.Run("MariaDB", func(t *testing.T) {
+		db := dirtest.StartMariaDB(t)
+		changesEnd(t, db.URL, db.Exec)
+	})
+	t.Run("SQLite", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "app.db")
+		db, err := sql.Open("sqlite", file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		changesEnd(t, "sqlite://"+file, func(statements ...string) {
+			t.Helper()
+			for _, s := range statements {
+				if _, err := db.Exec(s); err != nil {
+					t.Fatal(s, err)
+				}
+			}
+		})
+	})
 }

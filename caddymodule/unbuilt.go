@@ -9,7 +9,6 @@ var unbuilt = []string{
 	"state postgres",
 
 	"directory scim",
-	"directory sql",
 
 	"audit retention",
 

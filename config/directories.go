@@ -177,3 +177,41 @@ func notDescr(r rune) bool {
 func all(values []string, f func(string) bool) bool {
 	return !slices.ContainsFunc(values, func(v string) bool { return !f(v) })
 }
+
+// SQLDirectory is the app's own table of accounts.
+type SQLDirectory struct {
+	// URL is postgres://user:password@host:5432/database, mysql:// or mariadb:// likewise, or sqlite:///path. Required.
+	URL string `json:"url"`
+	// CA is a file of PEM certificates to trust instead of the system's; with it, the connection is encrypted.
+	CA string `json:"ca,omitempty"`
+	// Query gives a row for each account. Its columns are known by name: username is required; id, name, email, active
+	// and groups are optional; others become attributes. Required.
+	Query string `json:"query"`
+	// GroupsQuery gives a row for each membership: an account's id (its username, if Query has no id), and a group.
+	GroupsQuery string `json:"groups_query,omitempty"`
+	// Separator stands between groups in the column groups, unless that is an array or a list in JSON. Default: a comma.
+	Separator string `json:"separator,omitempty"`
+	Polling
+}
+
+// SetDefaults fills in what was left out.
+func (s *SQLDirectory) SetDefaults() {
+	setDefault(&s.Separator, ",")
+	s.setDefaults()
+}
+
+// Validate reports what is wrong. It never repeats the URL, which may hold a password.
+func (s *SQLDirectory) Validate() error {
+	const what = "directory sql"
+	errs := []error{s.validate(what)}
+	if s.URL == "" {
+		errs = append(errs, errors.New(what+": no address; write such as postgres://reader@db/app"))
+	}
+	if strings.TrimSpace(s.Query) == "" {
+		errs = append(errs, errors.New(what+`: query: missing; write such as "SELECT id, login AS username, active FROM users"`))
+	}
+	if len(s.Query)+len(s.GroupsQuery) > 64<<10 {
+		errs = append(errs, errors.New(what+": the queries are longer than 64 KiB"))
+	}
+	return errors.Join(errs...)
+}

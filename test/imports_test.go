@@ -54,7 +54,9 @@ var only = []struct {
 	{module + "/caddymodule", []string{"cmd/caddy-impersonate"}},
 	{"github.com/ClickHouse/", []string{"internal/audit/clickhouse"}},
 	{"github.com/go-ldap/", []string{"internal/directory/ldap"}},
-	{"modernc.org/sqlite", []string{"internal/audit/sqlite", "internal/state/sqlite"}},
+	{"github.com/go-sql-driver/", []string{"internal/directory/sql"}},
+	{"github.com/jackc/", []string{"internal/directory/sql"}},
+	{"modernc.org/sqlite", []string{"internal/directory/sql", "internal/audit/sqlite", "internal/state/sqlite"}},
 }
 
 // importers are the directories that may import path, beside those in it.

@@ -26,6 +26,7 @@ type Server struct {
 	Dir string
 
 	t     *testing.T
+	over  syscall.Signal // what ends it
 	start func() *exec.Cmd
 	ready func() bool
 	stop  func()
@@ -43,16 +44,16 @@ func (s *Server) Start() {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatalf("starting %s (test/setup.sh installs it): %v", filepath.Base(cmd.Path), err)
 	}
-	over := make(chan struct{})
+	gone := make(chan struct{})
 	var exit error
-	go func() { exit = cmd.Wait(); close(over) }()
+	go func() { exit = cmd.Wait(); close(gone) }()
 	s.stop = sync.OnceFunc(func() {
-		_ = cmd.Process.Signal(syscall.SIGINT)
+		_ = cmd.Process.Signal(s.over)
 		select {
-		case <-over:
+		case <-gone:
 		case <-time.After(20 * time.Second):
 			_ = cmd.Process.Kill()
-			<-over
+			<-gone
 		}
 	})
 	s.t.Cleanup(func() { s.stop() })
@@ -60,7 +61,7 @@ func (s *Server) Start() {
 	for !s.ready() {
 		select {
 		case <-time.After(50 * time.Millisecond):
-		case <-over:
+		case <-gone:
 			s.t.Fatalf("%s ended: %v\n%s", filepath.Base(cmd.Path), exit, out.String())
 		case <-deadline:
 			s.t.Fatalf("%s does not answer\n%s", filepath.Base(cmd.Path), out.String())

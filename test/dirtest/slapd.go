@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -85,7 +86,7 @@ func StartSlapd(t *testing.T, ldif string) *Slapd {
 	t.Helper()
 	slapd := program(t, "/usr/sbin/slapd")
 	dir := t.TempDir()
-	s := &Slapd{Server: &Server{t: t, Addr: freeAddr(t), Dir: dir}, TLSAddr: freeAddr(t), CA: filepath.Join(dir, "cert.pem")}
+	s := &Slapd{Server: &Server{t: t, over: syscall.SIGINT, Addr: freeAddr(t), Dir: dir}, TLSAddr: freeAddr(t), CA: filepath.Join(dir, "cert.pem")}
 	certify(t, dir)
 	write(t, filepath.Join(dir, "slapd.conf"), strings.ReplaceAll(slapdConf, "@DIR@", dir))
 	write(t, filepath.Join(dir, "init.ldif"), slapdBase+ldif)
