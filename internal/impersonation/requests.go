@@ -460,7 +460,7 @@ func (m *Manager) AskedAll(ctx context.Context, s *session.Session, before time.
 	now := m.clock.Now()
 	var out []*Asked
 	for range maxPages {
-		some, err := m.store.ListRequests(ctx, "", before, state.MaxList)
+		some, err := m.store.ListRequests(ctx, "", before, lookBack)
 		if err != nil {
 			return nil, fmt.Errorf("listing requests: %w", err)
 		}
@@ -471,7 +471,7 @@ func (m *Manager) AskedAll(ctx context.Context, s *session.Session, before time.
 				}
 			}
 		}
-		if len(some) < state.MaxList {
+		if len(some) < lookBack {
 			break
 		}
 		before = some[len(some)-1].CreatedAt
@@ -479,8 +479,11 @@ func (m *Manager) AskedAll(ctx context.Context, s *session.Session, before time.
 	return out, nil
 }
 
-// maxPages bounds how far back the requests of others are looked through for one's own.
-const maxPages = 10
+// How far back the requests of others are looked through for those somebody may see.
+const (
+	lookBack = 200
+	maxPages = 10
+)
 
 // Waiting counts the requests that wait for this person's decision.
 func (m *Manager) Waiting(ctx context.Context, s *session.Session) (int, error) {
