@@ -53,7 +53,7 @@ type world struct {
 	policy   string // lines in the policy
 	extra    string // further options of the app
 	global   string // further global options
-	proxy    string // options of reverse_proxy
+	tunnels  string // options of the reverse_proxy that WebSockets have to themselves; empty: they have none
 	manual   bool   // the clock stands still
 }
 
@@ -139,11 +139,19 @@ func (w *world) caddyfile() string {
 }
 http://` + w.addr + ` {
 	impersonate
-	reverse_proxy ` + strings.TrimPrefix(w.app.URL, "http://") + ` {
-		` + w.proxy + `
-	}
+	` + w.tunnelProxy() + `
+	reverse_proxy ` + strings.TrimPrefix(w.app.URL, "http://") + `
 }
 `
+}
+
+// tunnelProxy is apart, because reverse_proxy with a stream_close_delay is not free of data races while tunnels and other
+// answers end in one and the same (caddy v2.11.9: registerConnection writes what finalizeResponse copies).
+func (w *world) tunnelProxy() string {
+	if w.tunnels == "" {
+		return ""
+	}
+	return "@tunnel `header({'Connection': '*pgrade*'}) || method('CONNECT')`\n\treverse_proxy @tunnel " + strings.TrimPrefix(w.app.URL, "http://") + " {\n\t\t" + w.tunnels + "\n\t}"
 }
 
 // load does what starting the server, or a reload, does.

@@ -76,7 +76,7 @@ func streaming(t *testing.T) (*world, *streamApp) {
 	})
 	t.Cleanup(w.app.CloseClientConnections)
 	w.global = "servers {\n\tprotocols h1 h2 h2c\n}"
-	w.proxy = "stream_close_delay 1h"
+	w.tunnels = "stream_close_delay 1h"
 	w.manual, w.policy = true, "duration 30m\nidle 20m"
 	theClock.Lock()
 	theClock.Manual = clock.NewManual(time.Now())
@@ -211,7 +211,7 @@ func TestReloadKeepsStreams(t *testing.T) {
 		return streams
 	}
 	first := open("with stream_close_delay")
-	w.proxy = ""
+	w.tunnels = ""
 	w.mustLoad()
 	second := open("without")
 	for _, s := range first {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -109,10 +111,20 @@ func (w *world) tabs(who *idptest.LoginClient, app *streamApp) *tabs {
 	t := &tabs{w: w, who: who, app: app}
 	t.h2 = &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
 		t.dials.Add(1)
-		return new(net.Dialer).DialContext(ctx, network, addr)
+		return dial(ctx, network, addr)
 	}}
 	w.t.Cleanup(t.h2.CloseIdleConnections)
 	return t
+}
+
+// dial tries again where a reload was quicker: connections that the old server's listener has not accepted are reset.
+func dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	for range 10 {
+		if conn, err = new(net.Dialer).DialContext(ctx, network, addr); !errors.Is(err, syscall.ECONNRESET) {
+			break
+		}
+	}
+	return conn, err
 }
 
 // tab is the browser's side of a stream.
@@ -164,7 +176,7 @@ func (t *tabs) open(kind, name string) *tab {
 	answered := make(chan struct{})
 	switch kind {
 	case "ws":
-		conn, err := net.Dial("tcp", t.w.addr)
+		conn, err := dial(ctx, "tcp", t.w.addr)
 		if err != nil {
 			t.w.t.Fatal(err)
 		}

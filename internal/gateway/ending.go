@@ -16,25 +16,60 @@ import (
 // end. Once the request is over the connection is not touched: it may carry the actor's next request, and HTTP/2's
 // writer is gone by then.
 func (w *markingWriter) sever() {
+	if !w.severNow() {
+		return
+	}
+	// Caddy's own writer moves the deadline with each piece it writes, so it is put back until the request is over.
+	tick := time.NewTicker(severAgain)
+	defer tick.Stop()
+	for range tick.C {
+		if !w.stopWriting() {
+			return
+		}
+	}
+}
+
+// severAgain is how often what is still being written is cut again.
+const severAgain = 10 * time.Millisecond
+
+// severNow tells whether something may still be being written.
+func (w *markingWriter) severNow() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.done {
-		return
+		return false
 	}
 	w.cancel(context.Cause(w.live.Context()))
 	if w.ours {
-		return
+		return false
 	}
 	w.cut = true
 	if w.tunnel != nil {
 		_ = w.tunnel.Close()
-		return
+		return false
 	}
-	past := time.Unix(1, 0)
-	c := http.NewResponseController(w.ResponseWriter)
-	_ = c.SetReadDeadline(past) // not every connection can; the context is cancelled in any case
-	if w.released {
-		_ = c.SetWriteDeadline(past)
+	// Not every connection can; the context is cancelled in any case.
+	_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(past)
+	return w.released && setWriteDeadline(w.ResponseWriter, past) == nil
+}
+
+var past = time.Unix(1, 0)
+
+func (w *markingWriter) stopWriting() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.done && setWriteDeadline(w.ResponseWriter, past) == nil
+}
+
+// setWriteDeadline sets it on the server's own writer, which can be asked while somebody else writes; Caddy's, around it,
+// can't (caddyhttp.IdleTimeoutWriter keeps what it is told without a lock).
+func setWriteDeadline(w http.ResponseWriter, deadline time.Time) error {
+	for {
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return http.NewResponseController(w).SetWriteDeadline(deadline)
+		}
+		w = inner.Unwrap()
 	}
 }
 
