@@ -14,6 +14,8 @@ import (
 const (
 	exitDone    = 0
 	exitPending = 3 // schema plan: something is to be applied
+	exitRefused = 4 // policy test: refused
+	exitUnmet   = 5 // policy check: not all as expected
 )
 
 func init() {
@@ -24,9 +26,10 @@ func init() {
 Works with what the app impersonate keeps and knows: the tables of its audit in ClickHouse, the users of its
 directory.
 
-Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema plan) something is to be applied.`,
+Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema plan) something is to be applied; 4
+(policy test) refused; 5 (policy check) not all is as expected.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(auditCommand(), demoCommand(), healthCommand(), schemaCommand(), usersCommand())
+			cmd.AddCommand(auditCommand(), demoCommand(), healthCommand(), schemaCommand(), usersCommand(), policyCommand())
 		},
 	})
 }

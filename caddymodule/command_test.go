@@ -29,6 +29,10 @@ func execute(t *testing.T, cmd *cobra.Command, args ...string) (stdout, stderr s
 	case err == nil:
 	case strings.HasPrefix(err.Error(), "exiting with status 3"):
 		code = exitPending
+	case strings.HasPrefix(err.Error(), "exiting with status 4"):
+		code = exitRefused
+	case strings.HasPrefix(err.Error(), "exiting with status 5"):
+		code = exitUnmet
 	default:
 		code = 1
 	}

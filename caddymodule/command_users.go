@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -32,7 +34,17 @@ Nothing is changed, and the running server is not asked: who has logged in (dire
 	list.Flags().StringP("q", "q", "", "Words to search for")
 	list.Flags().IntP("limit", "n", 1000, "How many to list at most")
 	list.Flags().Bool("json", false, "Print one JSON object a line, for programs")
-	users.AddCommand(list)
+	show := &cobra.Command{
+		Use:   "show <username> [--config <path> [--adapter <name>]] [--json]",
+		Short: "Shows an account: its facts, its roles, the policies that name it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return run(func(cmd *cobra.Command) (int, error) { return showUser(cmd, args[0]) })(cmd, args)
+		},
+	}
+	configFlags(show)
+	show.Flags().Bool("json", false, "Print JSON, for programs")
+	users.AddCommand(list, show)
 	return users
 }
 
@@ -52,30 +64,11 @@ func listUsers(cmd *cobra.Command) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	app, done, err := loadApp(cmd)
+	_, d, done, err := loadPeople(cmd)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	ctx, cancel := context.WithTimeout(cmd.Context(), readWithin)
-	defer cancel()
-
-	var sources []Source
-	for _, opener := range app.directories {
-		s, err := opener.OpenSource(ctx, Env{Log: slog.New(slog.DiscardHandler), Clock: app.clock})
-		if err != nil {
-			cmd.PrintErrln("Left out:", err)
-			continue
-		}
-		if c, ok := s.(io.Closer); ok {
-			defer c.Close()
-		}
-		sources = append(sources, s)
-	}
-	d := directory.New(directory.Options{Clock: app.clock, Sources: sources})
-	if err := d.Refresh(ctx); err != nil {
-		return 0, fmt.Errorf("reading the directory: %w", err)
-	}
 
 	write := tableOfUsers(cmd.OutOrStdout())
 	if asJSON {
@@ -95,6 +88,40 @@ func listUsers(cmd *cobra.Command) (int, error) {
 		}
 	}
 	return exitDone, nil
+}
+
+// loadPeople provisions the app of a configuration and reads its directory; what can't be read here is said. The caller
+// calls done.
+func loadPeople(cmd *cobra.Command) (app *App, d *directory.Directory, done func(), err error) {
+	app, cleanup, err := loadApp(cmd)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), readWithin)
+	closers := []func(){cleanup, cancel}
+	done = func() {
+		for _, f := range slices.Backward(closers) {
+			f()
+		}
+	}
+	var sources []Source
+	for _, opener := range app.directories {
+		s, err := opener.OpenSource(ctx, Env{Log: slog.New(slog.DiscardHandler), Clock: app.clock})
+		if err != nil {
+			cmd.PrintErrln("Left out:", err)
+			continue
+		}
+		if c, ok := s.(io.Closer); ok {
+			closers = append(closers, func() { _ = c.Close() }) // it was only read
+		}
+		sources = append(sources, s)
+	}
+	d = directory.New(directory.Options{Clock: app.clock, Sources: sources})
+	if err := d.Refresh(ctx); err != nil {
+		done()
+		return nil, nil, nil, fmt.Errorf("reading the directory: %w", err)
+	}
+	return app, d, done, nil
 }
 
 // tableOfUsers writes for people.
@@ -148,3 +175,5 @@ func plain(s string) string {
 		return r
 	}, s)
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -98,3 +98,9 @@ func AsRefusal(err error) *Refusal {
 	}
 	return nil
 }
+
+// IsRefusal tells whether a code is one of a refusal.
+func IsRefusal(code string) bool {
+	_, ok := english.Refusals[code]
+	return ok
+}
