@@ -124,18 +124,12 @@ func needsOf(t *approvalTexts, d policy.Decision) *needsView {
 type waitingView struct{ Lang, Text, Link string }
 
 // addWaiting tells somebody that others wait for them.
-func (p *portal) addWaiting(r *http.Request, v *viewer, pg *page) {
-	if !v.rules.Policy.Agreed() {
-		return
-	}
+func addWaiting(r *http.Request, pg *page) {
 	t := approvalText(r)
-	pg.Requests = t.Menu
-	n, err := p.Impersonations.Waiting(r.Context(), v.session)
-	if err != nil {
-		p.Log.WarnContext(r.Context(), "requests can't be counted", "error", err)
-	}
-	if n > 0 {
-		pg.Waiting = &waitingView{t.Lang, t.waitingFor(n), t.Look}
+	for _, n := range pg.Nav {
+		if n.Href == requestRoot && n.Count > 0 {
+			pg.Waiting = &waitingView{t.Lang, t.waitingFor(n.Count), t.Look}
+		}
 	}
 }
 
@@ -282,7 +276,7 @@ func (p *portal) renderRequest(w http.ResponseWriter, r *http.Request, v *viewer
 		d.Heading = fmt.Sprintf(t.OwnHeading, shown(cmp.Or(a.TargetName, a.TargetUsername), maxShown))
 	}
 	if refusal != nil {
-		d.Error, d.R.Go = refusal.Message, false // not again by itself
+		d.Error, d.R.Go = v.t.Refusal(refusal), false // not again by itself
 	}
 	if v.live != nil {
 		d.R.Ready, d.R.Go = false, false

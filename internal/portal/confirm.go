@@ -96,16 +96,16 @@ func (p *portal) serveConfirm(w http.ResponseWriter, r *http.Request, v *viewer)
 
 func (p *portal) renderConfirm(w http.ResponseWriter, r *http.Request, v *viewer, status int, c *confirmView) {
 	c.Page = true
-	title := p.texts.CannotTitle
+	title := v.t.CannotTitle
 	if c.Form {
-		title = p.texts.ConfirmTitle(c.Who.Name)
+		title = v.t.ConfirmTitle(c.Who.Name)
 	}
 	p.render(w, r, status, "confirm", confirmPage{p.pageOf(r, v, title), c})
 }
 
 // confirm makes the question for whom and what a asks.
 func (p *portal) confirm(r *http.Request, v *viewer, a ask) *confirmView {
-	t := p.texts
+	t := v.t
 	c := &confirmView{
 		T: t, Target: a.target, Next: a.next, ReturnTo: a.returnTo, Reason: a.reason, Ticket: a.ticket, Cancel: root + "/",
 		MaxReason: policy.MaxReason, MaxTicket: policy.MaxTicket,
@@ -118,7 +118,7 @@ func (p *portal) confirm(r *http.Request, v *viewer, a ask) *confirmView {
 		c.Who = t.face(&u.Identity, u.Active)
 	}
 	if d.Refusal != nil {
-		c.Refusal = d.Refusal.Message
+		c.Refusal = t.Refusal(d.Refusal)
 		return c
 	}
 	c.Form, c.NeedReason, c.MinReason, c.MaxReason = true, d.RequireReason, d.MinReason, d.MaxReason
@@ -223,7 +223,7 @@ func (p *portal) serveStart(w http.ResponseWriter, r *http.Request, v *viewer) {
 	switch {
 	case refusal != nil && problem.WantsPage(r):
 		c := p.confirm(r, v, a)
-		c.Refusal = refusal.Message
+		c.Refusal = v.t.Refusal(refusal)
 		c.BadReason = refusal.Code == policy.RefusedReason || refusal.Code == policy.RefusedReasonLong
 		c.BadTicket = refusal.Code == policy.RefusedTicketLong || refusal.Code == policy.RefusedTicket || refusal.Code == policy.RefusedTicketForm
 		p.renderConfirm(w, r, v, http.StatusForbidden, c)

@@ -78,9 +78,9 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q := r.URL.Query()
 	l := viewOf(q)
 	l.only = l.only && v.may && v.live == nil
-	d := homePage{May: v.mayList(), CanOnly: v.may && v.live == nil, Only: l.only, Query: l.query, Next: l.next, ReturnTo: l.returnTo, Lead: p.texts.Lead}
+	d := homePage{May: v.mayList(), CanOnly: v.may && v.live == nil, Only: l.only, Query: l.query, Next: l.next, ReturnTo: l.returnTo, Lead: v.t.Lead}
 	if !v.may {
-		d.Lead = p.texts.ReadsOnlyText
+		d.Lead = v.t.ReadsOnlyText
 	}
 	if d.May {
 		list, err := p.list(v, l)
@@ -100,9 +100,9 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 			}
 		}
 	}
-	d.page = p.pageOf(r, v, p.texts.Heading)
+	d.page = p.pageOf(r, v, v.t.Heading)
 	if !d.May {
-		d.Title = p.texts.NotAllowedTitle
+		d.Title = v.t.NotAllowedTitle
 	}
 	d.Notices = append(d.Notices, p.sourceNotices(v)...)
 	p.render(w, r, http.StatusOK, "home", d)
@@ -110,7 +110,7 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 
 // list is one page of the list, each row with its decision.
 func (p *portal) list(v *viewer, l view) (listView, error) {
-	t := p.texts
+	t := v.t
 	found, err := v.find(l.query, l.only, l.cursor, pageRows, p.Clock.Now())
 	if err != nil {
 		return listView{}, err
@@ -122,7 +122,7 @@ func (p *portal) list(v *viewer, l view) (listView, error) {
 	for _, f := range found.rows {
 		row := rowView{face: t.face(&f.user.Identity, f.user.Active), Target: f.user.Username}
 		if f.refusal != nil {
-			row.Why, row.Nested = f.refusal.Message, f.refusal.Code == policy.RefusedNested
+			row.Why, row.Nested = t.Refusal(f.refusal), f.refusal.Code == policy.RefusedNested
 		}
 		out.Rows = append(out.Rows, row)
 	}
@@ -147,7 +147,7 @@ func (p *portal) list(v *viewer, l view) (listView, error) {
 
 // empty says why there is nobody, and what to do about it.
 func (p *portal) empty(v *viewer, l view, f found) *emptyView {
-	t := p.texts
+	t := v.t
 	everyone := l
 	everyone.only, everyone.cursor = false, ""
 	switch {
@@ -170,7 +170,7 @@ func (p *portal) sourceNotices(v *viewer) []noticeView {
 	if !v.mayList() || v.brokenSources() == 0 {
 		return nil
 	}
-	n := noticeView{Kind: "warn", Title: p.texts.StaleTitle, Text: p.texts.StaleText}
+	n := noticeView{Kind: "warn", Title: v.t.StaleTitle, Text: v.t.StaleText}
 	if v.has(policy.RoleOwner) {
 		for _, s := range v.rules.Directory.Status() {
 			if s.Err != nil {

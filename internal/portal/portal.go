@@ -56,7 +56,6 @@ type Options struct {
 type portal struct {
 	Options
 	routes   map[string]methods
-	texts    *texts
 	readings *readings
 }
 
@@ -78,7 +77,7 @@ func New(o Options) http.Handler {
 	if o.OnStop == nil {
 		o.OnStop = nothing
 	}
-	p := &portal{Options: o, texts: english}
+	p := &portal{Options: o}
 	p.routes = map[string]methods{
 		root:                        {"GET": p.serveRoot},
 		root + "/":                  {"GET": p.page(p.serveHome)},

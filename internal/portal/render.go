@@ -29,9 +29,9 @@ type page struct {
 	Roles     []string
 	Live      *liveView
 	Notices   []noticeView
-	// Requests is where starts wait for others, in the menu; Waiting, how many of them wait for this person.
-	Requests string
-	Waiting  *waitingView
+	// Nav are the pages that are theirs; Waiting, how many starts of others wait for them.
+	Nav     []navView
+	Waiting *waitingView
 }
 
 // liveView is whose account is in use.
@@ -47,23 +47,25 @@ type noticeView struct {
 
 // bare is a page for a session, without asking anything but the session.
 func (p *portal) bare(r *http.Request, s *session.Session, title string) page {
+	t := textsOf(r)
 	return page{
-		T: p.texts, Title: title, Host: shown(r.Host, maxShown), Assets: urls, LogoutURL: p.LogoutURL,
-		Me: p.texts.face(&s.Claims, true),
+		T: t, Title: title, Host: shown(r.Host, maxShown), Assets: urls, LogoutURL: p.LogoutURL,
+		Me: t.face(&s.Claims, true),
 	}
 }
 
 // pageOf is a page for who asks, with what they are to be told once: a document here counts like one of the app's.
 func (p *portal) pageOf(r *http.Request, v *viewer, title string) page {
 	pg := p.bare(r, v.session, title)
-	pg.Me = p.texts.face(v.actor.Identity, true)
+	pg.Me = v.t.face(v.actor.Identity, true)
 	for _, role := range v.roles {
-		pg.Roles = append(pg.Roles, p.texts.Role(role))
+		pg.Roles = append(pg.Roles, v.t.Role(role))
 	}
 	if v.live != nil {
-		pg.Live = p.liveOf(v.live)
+		pg.Live = p.liveOf(v.t, v.live)
 	}
-	p.addWaiting(r, v, &pg)
+	pg.Nav = p.nav(r, v)
+	addWaiting(r, &pg)
 	if r.Method != http.MethodHead {
 		notice, err := v.session.TakeNotice(r.Context())
 		if err != nil {
@@ -71,17 +73,18 @@ func (p *portal) pageOf(r *http.Request, v *viewer, title string) page {
 			notice = v.session.Notice()
 		}
 		if notice != "" {
-			pg.Notices = append(pg.Notices, noticeView{Text: impersonation.ParseNotice(notice).Text()})
+			n := impersonation.ParseNotice(notice)
+			pg.Notices = append(pg.Notices, noticeView{Text: v.t.Ended(n.Cause, shown(n.Target, maxShown))})
 		}
 	}
 	return pg
 }
 
-func (p *portal) liveOf(l *impersonation.Live) *liveView {
+func (p *portal) liveOf(t *texts, l *impersonation.Live) *liveView {
 	left := l.Remaining(p.Clock.Now())
 	return &liveView{
-		Text: p.texts.Using(shown(l.TargetName, maxShown), shown(l.TargetUsername, maxShown)),
-		Mode: p.texts.Mode(l.Mode), Left: p.texts.Left(left), Seconds: int64((left + time.Second - 1) / time.Second),
+		Text: t.Using(shown(l.TargetName, maxShown), shown(l.TargetUsername, maxShown)),
+		Mode: t.Mode(l.Mode), Left: t.Left(left), Seconds: int64((left + time.Second - 1) / time.Second),
 	}
 }
 

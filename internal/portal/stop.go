@@ -25,10 +25,10 @@ func (p *portal) serveAskStop(w http.ResponseWriter, r *http.Request) {
 		p.loginFirst(w, r)
 		return
 	}
-	t := p.texts
+	t := textsOf(r)
 	d := returnPage{p.bare(r, s, t.StopOwnTitle), t.StopOwnText}
 	if live := p.Impersonations.Of(r.Context(), s.ID); live != nil {
-		d.Live = p.liveOf(live)
+		d.Live = p.liveOf(t, live)
 		d.Title, d.Text = t.StopTitle, d.Live.Text
 	}
 	p.render(w, r, http.StatusOK, "return", d)
@@ -62,10 +62,10 @@ func (p *portal) serveEnded(w http.ResponseWriter, r *http.Request) {
 		p.loginFirst(w, r)
 		return
 	}
-	t := p.texts
+	t := textsOf(r)
 	if live := p.Impersonations.Of(r.Context(), s.ID); live != nil { // the browser's clock is ahead
 		d := returnPage{p.bare(r, s, t.StillTitle), ""}
-		d.Live = p.liveOf(live)
+		d.Live = p.liveOf(t, live)
 		d.Text = d.Live.Text + " " + d.Live.Left + "."
 		p.render(w, r, http.StatusOK, "return", d)
 		return

@@ -2,15 +2,17 @@ package portal
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
-// texts is every word of the portal's pages in one language. Templates name its fields; what depends on numbers or
-// names is a method. Another language is another value (and, where its plurals need it, other methods behind the
-// same names); refusals come from package policy and can be translated by their code.
+// texts is every word of the portal's own pages in one language: a file texts_<language>.go each. Templates name its
+// fields; what depends on numbers or names is a method. Areas of pages keep their words in files of their own.
 type texts struct {
 	Lang string
 
@@ -36,188 +38,173 @@ type texts struct {
 	// Return.
 	StopTitle, StopOwnTitle, StopOwnText, EndedTitle, EndedText, StillTitle string
 	ToPeople                                                                string
+
+	// With numbers and names in them: %s is a name or a number, %d a number.
+	PeopleOne, PeopleMany, FoundFor, MineOne, MineMany, MineFirst string
+	NextPartOf, MoreGroupsOf, Thousands                           string
+	AskTitle, AskButton, UsingOne, UsingBoth                      string
+	EndedPlain, EndedBecause                                      string
+	LeftUnder, LeftOf, ExtendOnce, ExtendTimes                    string
+	Hour, Hours, Minute, Minutes, Second, Seconds                 string
+	Between                                                       string // words of a duration
+
+	// Causes are package impersonation's, by their codes; Refusals are for codes that package policy says in English alone.
+	Causes, Refusals, RoleNames map[string]string
+
+	// Pages are the entries of the navigation, by the address below /.impersonate/; Navigation says what they are.
+	Navigation string
+	Pages      map[string]string
 }
 
-var english = &texts{
-	Lang:        "en",
-	Product:     "Log in as",
-	SkipToList:  "Skip to the people",
-	AccountMenu: "Account menu",
-	SignedInAs:  "Logged in as",
-	Roles:       "Roles",
-	ToApp:       "Go to the app",
-	Return:      "Return to my account",
-	LogOut:      "Log out",
-	Footer:      "What you do in somebody else's account is recorded with your own name.",
+// languages are the portal's.
+var languages = lang.Texts[*texts]{"en": english, "de": german, "fr": french, "es": spanish, "ja": japanese}
 
-	Heading:          "Log in as another user",
-	Lead:             "See the app as they see it, and help them from there. You return to your own account whenever you like.",
-	SearchLabel:      "Search by name, username or email",
-	Search:           "Search",
-	OnlyMine:         "Only people I can log in as",
-	Active:           "Active",
-	Deactivated:      "Deactivated",
-	Groups:           "Groups",
-	LogInAs:          "Log in as this user",
-	More:             "Show more",
-	FirstPage:        "Back to the beginning",
-	EmptyTitle:       "Nobody found",
-	EmptyText:        "Nobody has a name, username or email that begins with that. Check the spelling, or type less of it.",
-	EmptyMine:        "Nobody you may log in as has a name, username or email that begins with that.",
-	SearchAll:        "Search everyone",
-	NobodyTitle:      "Nobody here yet",
-	NobodyText:       "The directory has no accounts. People appear here once a directory is connected, or when they have logged in.",
-	NobodyMine:       "There is nobody you may log in as. Ask an administrator if your work needs it.",
-	ShowAll:          "Show everyone",
-	NoDirectoryTitle: "The directory can't be read right now",
-	NoDirectoryText:  "Nobody can be listed until it answers again. Your own account is not affected.",
-	StaleTitle:       "This list may be out of date.",
-	StaleText:        "Part of the directory can't be read right now; what it said last still counts.",
-	LoadFailed:       "The list could not be loaded. Check your connection, then try again.",
-	NotAllowedTitle:  "You can't log in as other users",
-	NotAllowedText:   "Nobody has given your account this right. Ask an administrator if your work needs it.",
-	ReadsOnlyText:    "You may see who is here, but not log in as them.",
-	EndOfPart:        "None among the people looked at so far. There are more.",
-
-	LeftCounting: "{} left",
-	UsingNow:     "You are using this account now",
-	ModeFull:     "Full access",
-	ModeReadOnly: "Read only",
-	OneAtATime:   "You are impersonating someone already. Return to your own account first.",
-
-	Access:        "Access",
-	FullHint:      "You can do what they can do.",
-	ReadOnlyHint:  "You can look at everything, but change nothing.",
-	ReadOnlyAlone: "Read only: you can look at everything, but change nothing.",
-	HowLong:       "For how long",
-	Reason:        "Reason",
-	Needed:        "(required)",
-	Optional:      "(optional)",
-	ReasonHint:    "What do you need this account for? It is kept in the record.",
-	Ticket:        "Ticket",
-	Recorded:      "Everything you do is recorded with your name.",
-	Cancel:        "Cancel",
-	Back:          "Back to the list",
-	CannotTitle:   "You can't log in as this user",
-
-	StopTitle:    "Return to your own account?",
-	StopOwnTitle: "You are using your own account",
-	StopOwnText:  "There is nothing to return from.",
-	EndedTitle:   "You are back in your own account",
-	EndedText:    "The time in the other account is over.",
-	StillTitle:   "You are still using another account",
-	ToPeople:     "Log in as another user",
-}
+// textsOf are the words of whoever asks, by the languages their browser wants.
+func textsOf(r *http.Request) *texts { return languages.In(lang.Of(r.Header.Get("Accept-Language"))) }
 
 // Extension tells how the time can be prolonged.
 func (t *texts) Extension(by time.Duration, times int) string {
 	if times == 1 {
-		return fmt.Sprintf("You can add %s to it once.", t.Duration(by))
+		return fmt.Sprintf(t.ExtendOnce, t.Duration(by))
 	}
-	return fmt.Sprintf("You can add %s to it, %d times.", t.Duration(by), times)
+	return fmt.Sprintf(t.ExtendTimes, t.Duration(by), times)
 }
 
-func (t *texts) ConfirmTitle(name string) string { return fmt.Sprintf("Log in as %s?", name) }
+// ConfirmTitle is the question before a start.
+func (t *texts) ConfirmTitle(name string) string { return fmt.Sprintf(t.AskTitle, name) }
 
-func (t *texts) ConfirmButton(name string) string { return fmt.Sprintf("Log in as %s", name) }
+// ConfirmButton is its answer.
+func (t *texts) ConfirmButton(name string) string { return fmt.Sprintf(t.AskButton, name) }
 
+// Using says whose account is in use.
 func (t *texts) Using(name, username string) string {
 	if name == "" || name == username {
-		return fmt.Sprintf("You are using the account of %s.", username)
+		return fmt.Sprintf(t.UsingOne, username)
 	}
-	return fmt.Sprintf("You are using the account of %s (%s).", name, username)
+	return fmt.Sprintf(t.UsingBoth, name, username)
 }
 
 // Ended tells how an impersonation ended that its person did not end; the causes are package impersonation's.
 func (t *texts) Ended(cause, name string) string {
-	why := map[string]string{
-		"expired":            "the time was up",
-		"idle":               "nothing was done for a while",
-		"revoked":            "someone in charge ended it",
-		"target_deactivated": "that account was deactivated",
-		"actor_deactivated":  "your account was deactivated",
-		"policy_changed":     "the rules that allowed it have changed",
-	}[cause]
-	if why != "" {
-		why = ": " + why
+	if why := t.Causes[cause]; why != "" {
+		return fmt.Sprintf(t.EndedBecause, name, why)
 	}
-	return fmt.Sprintf("You are no longer using the account of %s%s. You are in your own account again.", name, why)
+	return fmt.Sprintf(t.EndedPlain, name)
 }
 
+// Left is how much of the time there is.
 func (t *texts) Left(d time.Duration) string {
 	if d < time.Minute {
-		return "Less than a minute left"
+		return t.LeftUnder
 	}
-	return t.Duration(d.Truncate(time.Minute)) + " left"
+	return fmt.Sprintf(t.LeftOf, t.Duration(d.Truncate(time.Minute)))
 }
 
 // Count says what the list shows: total of all that match, or how many of one's own there are so far.
 func (t *texts) Count(total int, query string) string {
-	s := fmt.Sprintf("%s people", thousands(total))
-	if total == 1 {
-		s = "1 person"
+	s := t.PeopleOne
+	if total != 1 {
+		s = fmt.Sprintf(t.PeopleMany, thousands(total, t.Thousands))
 	}
-	if query != "" {
-		s += fmt.Sprintf(" found for “%s”", query)
-	}
-	return s
+	return t.found(s, query)
 }
 
+// CountMine is Count for those one may become.
 func (t *texts) CountMine(n int, more bool, query string) string {
-	s := fmt.Sprintf("%d people you can log in as", n)
+	s := t.MineOne
 	switch {
-	case n == 1 && !more:
-		s = "1 person you can log in as"
 	case more:
-		s = fmt.Sprintf("The first %d people you can log in as", n)
+		s = fmt.Sprintf(t.MineFirst, n)
+	case n != 1:
+		s = fmt.Sprintf(t.MineMany, n)
 	}
-	if query != "" {
-		s += fmt.Sprintf(" found for “%s”", query)
-	}
-	return s
+	return t.found(s, query)
 }
 
-func (t *texts) NextPart(n int) string { return fmt.Sprintf("The next %d people", n) }
+func (t *texts) found(s, query string) string {
+	if query == "" {
+		return s
+	}
+	return fmt.Sprintf(t.FoundFor, s, query)
+}
 
-func (t *texts) MoreGroups(n int) string { return fmt.Sprintf("+%d more", n) }
+// NextPart says what a further page of the list holds.
+func (t *texts) NextPart(n int) string { return fmt.Sprintf(t.NextPartOf, n) }
 
+// MoreGroups stands for those that are not drawn.
+func (t *texts) MoreGroups(n int) string { return fmt.Sprintf(t.MoreGroupsOf, n) }
+
+// Mode is a mode's name.
 func (t *texts) Mode(mode string) string {
 	switch mode {
-	case "full":
+	case policy.ModeFull:
 		return t.ModeFull
-	case "read_only":
+	case policy.ModeReadOnly:
 		return t.ModeReadOnly
 	}
 	return mode
 }
 
+// ModeHint is what a mode means.
 func (t *texts) ModeHint(mode string) string {
 	switch mode {
-	case "full":
+	case policy.ModeFull:
 		return t.FullHint
-	case "read_only":
+	case policy.ModeReadOnly:
 		return t.ReadOnlyHint
 	}
 	return ""
 }
 
+// Role is a role's name.
 func (t *texts) Role(role string) string {
-	switch role {
-	case "owner":
-		return "Owner"
-	case "auditor":
-		return "Auditor"
+	if name := t.RoleNames[role]; name != "" {
+		return name
 	}
 	return role
 }
 
-// Duration is a time as people say it: "1 hour 30 minutes".
-func (t *texts) Duration(d time.Duration) string { return policy.Words(d) }
+// Refusal is a refusal's sentence; one that nobody has in the language is said in English.
+func (t *texts) Refusal(r *policy.Refusal) string {
+	if r == nil {
+		return ""
+	}
+	if said := r.In(t.Lang); said != r.Message {
+		return said
+	}
+	if said, ok := t.Refusals[r.Code]; ok {
+		return said
+	}
+	return r.Message
+}
 
-func thousands(n int) string {
+// Duration is a time as people say it: "1 hour 30 minutes".
+func (t *texts) Duration(d time.Duration) string {
+	d = d.Truncate(time.Second)
+	var parts []string
+	for _, u := range []struct {
+		unit      time.Duration
+		one, many string
+	}{{time.Hour, t.Hour, t.Hours}, {time.Minute, t.Minute, t.Minutes}, {time.Second, t.Second, t.Seconds}} {
+		n := d / u.unit
+		d -= n * u.unit
+		switch {
+		case n == 1:
+			parts = append(parts, u.one)
+		case n > 1:
+			parts = append(parts, fmt.Sprintf(u.many, n))
+		}
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf(t.Seconds, 0)
+	}
+	return strings.Join(parts, t.Between)
+}
+
+func thousands(n int, mark string) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
+		s = s[:i] + mark + s[i:]
 	}
 	return s
 }

@@ -3,31 +3,68 @@ package portal
 import (
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
+// TestNoTextIsMissing looks at every word in every language: none is missing, and what is filled in is where English has it.
 func TestNoTextIsMissing(t *testing.T) {
-	v := reflect.ValueOf(*english)
-	for i := range v.NumField() {
-		if v.Field(i).String() == "" {
-			t.Errorf("%s is empty", v.Type().Field(i).Name)
+	for _, language := range lang.All {
+		words := languages[language]
+		if words == nil || words.Lang != language {
+			t.Fatalf("%s: no words", language)
+		}
+		v, en := reflect.ValueOf(*words), reflect.ValueOf(*english)
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Name
+			switch f := v.Field(i); {
+			case name == "Between":
+			case f.Kind() == reflect.String && f.String() == "":
+				t.Errorf("%s: %s is empty", language, name)
+			case f.Kind() == reflect.String && verbs(f.String()) != verbs(en.Field(i).String()):
+				t.Errorf("%s: %s has %s filled in, in English it is %s", language, name, verbs(f.String()), verbs(en.Field(i).String()))
+			case f.Kind() == reflect.Map && name != "Refusals":
+				for _, k := range en.Field(i).MapKeys() {
+					if !f.MapIndex(k).IsValid() || f.MapIndex(k).String() == "" {
+						t.Errorf("%s: %s has no %q", language, name, k)
+					}
+				}
+			}
+		}
+		for _, cause := range []string{
+			impersonation.CauseExpired, impersonation.CauseIdle, impersonation.CauseRevoked,
+			impersonation.CauseTargetDeactivated, impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged,
+		} {
+			if got := words.Ended(cause, "Sam"); !strings.Contains(got, "Sam") || !strings.Contains(got, words.Causes[cause]) || words.Causes[cause] == "" {
+				t.Errorf("%s: %s: %s", language, cause, got)
+			}
+		}
+		if language == lang.Default {
+			continue
+		}
+		for code, in := range german.Refusals {
+			said := words.Refusal(&policy.Refusal{Code: code, Message: "x"})
+			if said == "x" || said == "" || strings.Contains(in, "%") {
+				t.Errorf("%s: refused for %s: %s", language, code, said)
+			}
 		}
 	}
-	for _, cause := range []string{
-		impersonation.CauseExpired, impersonation.CauseIdle, impersonation.CauseRevoked,
-		impersonation.CauseTargetDeactivated, impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged,
-	} {
-		if got := english.Ended(cause, "Sam"); !strings.Contains(got, "Sam: ") {
-			t.Errorf("%s: %s", cause, got)
-		}
-	}
-	if got := english.Ended("unheard_of", "Sam"); got != "You are no longer using the account of Sam. You are in your own account again." {
+	if got := english.Ended("unheard_of", "Sam"); got != "You are no longer using Sam’s account. You are in your own account again." {
 		t.Error(got)
 	}
+	if got := german.Refusal(&policy.Refusal{Code: "unheard_of", Message: "No."}); got != "No." {
+		t.Error(got)
+	}
+}
+
+func verbs(s string) string {
+	return strings.Join(regexp.MustCompile(`%[sd]|\{\}`).FindAllString(s, -1), " ")
 }
 
 func TestWords(t *testing.T) {
@@ -45,7 +82,7 @@ func TestWords(t *testing.T) {
 		}
 	}
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		if got := thousands(n); got != want {
+		if got := thousands(n, ","); got != want {
 			t.Errorf("%d is %q", n, got)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // account.
 type viewer struct {
 	session *session.Session
+	t       *texts // in their language
 	from    impersonation.From
 	rules   impersonation.Rules
 	actor   policy.Person
@@ -31,7 +32,7 @@ func (p *portal) viewer(r *http.Request) *viewer {
 	if !ok {
 		return nil
 	}
-	v := &viewer{liveOf: p.Impersonations.LiveOf, session: s, rules: p.Rules(), from: impersonation.From{IP: p.ClientIP(r), Host: r.Host}}
+	v := &viewer{liveOf: p.Impersonations.LiveOf, session: s, t: textsOf(r), rules: p.Rules(), from: impersonation.From{IP: p.ClientIP(r), Host: r.Host}}
 	u, known := v.rules.Directory.Person(&s.Claims)
 	v.actor = policy.Person{Identity: &u.Identity, Known: known, Active: u.Active}
 	v.roles = v.rules.Policy.Roles(v.actor.Identity)

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 )
 
 // TypePrefix starts every problem type; what follows is stable. The types are listed in docs/configuration.md.
@@ -25,6 +27,8 @@ type Problem struct {
 	Title string
 	// Detail is a sentence or two for the person at hand. It must hold no secret.
 	Detail string
+	// InWords is Detail in a language; nil: the page uses the translation it has, or Detail as it is.
+	InWords func(language string) string
 	// Links are ways on; the first is drawn as a button.
 	Links []Link
 	// Refresh is where the page goes on to by itself; empty: nowhere. It stands in the page, not in a header: it may hold
@@ -56,7 +60,7 @@ var page = template.Must(template.New("problem").Parse(pageHTML))
 func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	h.Add("Vary", "Accept")
+	h.Add("Vary", "Accept, Accept-Language")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Del("Content-Length")
 	h.Del("Content-Encoding")
@@ -79,7 +83,33 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https: http:; frame-ancestors 'self'; base-uri 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	w.WriteHeader(p.Status)
-	_ = page.Execute(w, p) // likewise
+	_ = page.Execute(w, p.in(lang.Of(r.Header.Get("Accept-Language")))) // likewise
+}
+
+// pageView is a problem in its reader's language.
+type pageView struct {
+	Lang, Refresh, Code string
+	Status              int
+	Title, Detail       Said
+	Links               []linkView
+}
+
+type linkView struct {
+	Link
+	Said Said
+}
+
+func (p *Problem) in(language string) *pageView {
+	v := &pageView{Lang: language, Refresh: p.Refresh, Code: p.Code, Status: p.Status, Title: say(language, p.Title), Detail: say(language, p.Detail)}
+	if p.InWords != nil {
+		if text := p.InWords(language); text != "" {
+			v.Detail = Said{text, language}
+		}
+	}
+	for _, l := range p.Links {
+		v.Links = append(v.Links, linkView{l, say(language, l.Text)})
+	}
+	return v
 }
 
 // WantsPage tells whether the client is a browser that will show the answer to a person: a navigation by
