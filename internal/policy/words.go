@@ -30,7 +30,7 @@ type words struct {
 	describe describeWords
 }
 
-var languages = lang.Texts[*words]{"en": english}
+var languages = lang.Texts[*words]{"en": english, "de": german}
 
 // arg writes what a sentence hangs on.
 func (w *words) arg(v any) string {
