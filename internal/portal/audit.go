@@ -21,6 +21,9 @@ const (
 // auditRoutes are the pages and the API for auditors and owners. What they read is an event; see reading.
 func (p *portal) auditRoutes() map[string]methods {
 	return map[string]methods{
+		auditRoot:                        {"GET": p.page(p.auditor(p.serveAudit))},
+		auditRoot + "/events":            {"GET": p.page(p.auditor(p.serveAuditEvents))},
+		auditRoot + "/activity":          {"GET": p.page(p.auditor(p.serveAuditActivity))},
 		auditAPIRoot + "/impersonations": {"GET": p.api(p.auditor(p.apiAuditImpersonations))},
 		auditAPIRoot + "/requests":       {"GET": p.api(p.auditor(p.apiAuditRequests))},
 		auditAPIRoot + "/events":         {"GET": p.api(p.auditor(p.apiAuditEvents))},
@@ -34,6 +37,9 @@ func (p *portal) auditRoutes() map[string]methods {
 func (p *portal) auditRoute(path string) methods {
 	if id, ok := strings.CutPrefix(path, auditAPIRoot+"/impersonations/"); ok && validID(id) {
 		return methods{"GET": p.api(p.auditor(p.apiAuditTimeline))}
+	}
+	if id, ok := strings.CutPrefix(path, auditRoot+"/impersonations/"); ok && validID(id) {
+		return methods{"GET": p.page(p.auditor(p.serveAuditStory))}
 	}
 	return nil
 }
