@@ -13,6 +13,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/notify"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
@@ -25,6 +26,8 @@ type Node struct {
 	Impersonations *impersonation.Manager
 	Signer         *identity.Signer
 	Banners        *BannerCounts
+	// Notices is what people are to be told.
+	Notices *notify.Queue
 	// LoginKey is what the login seals its own cookies with.
 	LoginKey []byte
 
@@ -62,6 +65,9 @@ func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{Store: o.Store, Signer: signer, LoginKey: key, log: o.Log, Banners: new(BannerCounts)}
+	if n.Notices, err = notify.NewQueue(ctx, notify.Options{Store: o.Store, Clock: o.Clock, Log: o.Log, Report: n.reportNotice}); err != nil {
+		return nil, err
+	}
 	n.Sessions = session.NewManager(session.Options{Store: o.Store, Clock: o.Clock, Log: o.Log})
 	leave := LeaveNotice(n.Sessions, o.Log)
 	n.Impersonations = impersonation.NewManager(impersonation.Options{
@@ -121,7 +127,8 @@ func (n *Node) Use(ctx context.Context, r impersonation.Rules, rec Recorder, l s
 	return n.Impersonations.Use(ctx, r, rec)
 }
 
-// Close writes down what is left to, until ctx ends, and closes the store. Sessions and live impersonations stay in it.
+// Close writes down what is left to, until ctx ends, and closes the store. Sessions, live impersonations and notices
+// that wait stay in it.
 func (n *Node) Close(ctx context.Context) error {
-	return errors.Join(n.Impersonations.Close(ctx), n.Sessions.Close(ctx), n.Store.Close())
+	return errors.Join(n.Impersonations.Close(ctx), n.Notices.Close(ctx), n.Sessions.Close(ctx), n.Store.Close())
 }

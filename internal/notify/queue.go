@@ -270,9 +270,17 @@ func (q *Queue) Close(ctx context.Context) error {
 		w.stop()
 	}
 	q.mu.Unlock()
-	stop := context.AfterFunc(ctx, q.cancel)
-	defer stop()
-	q.wg.Wait()
-	q.cancel()
-	return nil
+	done := make(chan struct{})
+	go func() {
+		q.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		q.cancel()
+		return nil
+	case <-ctx.Done():
+		q.cancel() // what hangs is let go of; the store has it
+		return fmt.Errorf("closing the queue of notices: %w", ctx.Err())
+	}
 }
