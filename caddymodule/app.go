@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -36,6 +37,7 @@ type App struct {
 	state       StateOpener
 	directories []SourceOpener
 	sinks       []SinkOpener
+	notifiers   []NotifierOpener
 	policy      *policy.Set // set by Validate
 
 	running
@@ -113,6 +115,17 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 		}
 		a.sinks = append(a.sinks, opener)
 	}
+	notifiers, err := ctx.LoadModule(&a.App, "Notifiers")
+	if err != nil {
+		return fmt.Errorf("loading notifiers: %w", err)
+	}
+	for _, n := range notifiers.([]any) { // likewise
+		opener, ok := n.(NotifierOpener)
+		if !ok {
+			return notA(n, "impersonate.notifiers", "NotifierOpener")
+		}
+		a.notifiers = append(a.notifiers, opener)
+	}
 	if len(a.Clock) > 0 {
 		source, err := ctx.LoadModule(&a.App, "Clock")
 		if err != nil {
@@ -159,6 +172,8 @@ func (a *App) rules() policy.Rules {
 			Duration: p.Duration.Std(), Idle: p.Idle.Std(), Extension: p.Extension.Std(), Extensions: p.Extensions, Color: p.Color,
 			Approvers: match(p.Approvers), RequestLife: p.RequestExpires.Std(), Emergency: p.Emergency,
 			LimitActor: p.LimitActor, LimitTarget: p.LimitTarget, MinReason: p.MinReason, MaxReason: p.MaxReason, Ticket: policy.Ticket(p.Ticket),
+			TellTarget: slices.Contains(p.Notify, config.NotifyTarget), TellOwners: slices.Contains(p.Notify, config.NotifyOwners),
+			LockOnObjection: p.Objection == config.ObjectionLock,
 		}
 		for _, text := range p.Hours {
 			if h, err := config.ParseHours(text); err == nil { // Validate has seen to it
@@ -176,6 +191,8 @@ func (a *App) rules() policy.Rules {
 				compiled.RequireStepUp = true
 			case config.RequireApproval:
 				compiled.RequireApproval = true
+			case config.RequireNotice:
+				compiled.RequireNotice = true
 			case config.RequireConsent:
 				compiled.RequireConsent = true
 			}

@@ -60,9 +60,11 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        idle     <duration>
 //	        extension <duration> [<times>]
 //	        color    <color>
-//	        require  reason|ticket|step_up|approval|consent…
+//	        require  reason|notice|ticket|step_up|approval|consent…
 //	        reason_length <at least> [<at most>]
 //	        ticket { pattern, example, url }
+//	        notify   target|owners|nobody…
+//	        objection alert|lock
 //	        approvers group|user <name…>
 //	        request_expires <duration>
 //	        emergency
@@ -80,14 +82,17 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        checkpoint <rows> [<duration>]
 //	        redact     <parameter…>
 //	    }
+//	    notify email|webhook|slack <url> { … }
+//	    notify zone   <zone>
+//	    notify digest off|<day> [<time>]
 //	}
 //
-// directory, role, protect, withhold, policy and a policy's hours can be given several times; the order of directory and of policy lines counts.
-// After state, directory and in audit, the name of any guest module of the namespace may stand, followed by its own
+// directory, role, protect, withhold, policy, notify and a policy's hours can be given several times; the order of directory and of policy lines counts.
+// After state, directory, notify and in audit, the name of any guest module of the namespace may stand, followed by its own
 // settings.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
-	options := []string{"state", "oidc", "directory", "role", "protect", "withhold", "policy", "session", "audit"}
+	options := []string{"state", "oidc", "directory", "role", "protect", "withhold", "policy", "session", "audit", "notify"}
 	return readBlock(d, "impersonate", options, func(b *block, option string) error {
 		switch option {
 		case "state":
@@ -121,10 +126,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			return parseAudit(d, &a.Audit)
 		case "notify":
-			if !b.NextArg() {
-				return b.Errf("impersonate: notify: a value is missing")
-			}
-			return refuseUnbuilt(d, option, d.Val())
+			return a.parseNotify(b)
 		}
 		return b.unknown(option)
 	})
@@ -271,7 +273,7 @@ func (a *App) parsePolicy(b *block) error {
 	if err := b.once("policy", p.Name); err != nil {
 		return err
 	}
-	options := []string{"actor", "target", "when", "hours", "network", "limit", "mode", "duration", "idle", "extension", "color", "require", "reason_length", "ticket", "approvers", "request_expires", "emergency"}
+	options := []string{"actor", "target", "when", "hours", "network", "limit", "mode", "duration", "idle", "extension", "color", "require", "reason_length", "ticket", "approvers", "request_expires", "emergency", "notify", "objection"}
 	err := readBlock(b.Dispenser, "policy "+p.Name, options, func(b *block, option string) (err error) {
 		switch option {
 		case "actor":
@@ -302,11 +304,25 @@ func (a *App) parsePolicy(b *block) error {
 			return parseExtension(b, &p)
 		case "color":
 			return b.value(option, &p.Color, `"#b91c1c"`)
+		case "notify":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			p.Notify, err = b.words(option, "notify target owners", []string{config.NotifyTarget, config.NotifyOwners, config.NotifyNobody})
+			return err
+		case "objection":
+			if err := b.value(option, &p.Objection, config.ObjectionLock); err != nil {
+				return err
+			}
+			if p.Objection != config.ObjectionAlert && p.Objection != config.ObjectionLock {
+				return b.Errf("%s: objection: %q is not known; write alert or lock", b.name, p.Objection)
+			}
+			return nil
 		case "require":
 			if err := b.once(option); err != nil {
 				return err
 			}
-			known := []string{config.RequireReason, config.RequireTicket, config.RequireStepUp, config.RequireApproval, config.RequireConsent}
+			known := []string{config.RequireReason, config.RequireNotice, config.RequireTicket, config.RequireStepUp, config.RequireApproval, config.RequireConsent}
 			p.Require, err = b.words(option, "require reason approval", known)
 			return err
 		case "approvers":

@@ -9,6 +9,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
+	"github.com/seed-240d5494/caddy-impersonate/internal/notify"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
@@ -35,6 +36,14 @@ type (
 	Checkpoint = audit.Checkpoint
 	// Reader answers auditors' questions from the record.
 	Reader = audit.Reader
+	// Notifier carries messages one way.
+	Notifier = notify.Notifier
+	// Message is one thing to be told.
+	Message = notify.Message
+	// Delivery is a message on its way to somebody.
+	Delivery = notify.Delivery
+	// Recipient is somebody who is to be told.
+	Recipient = notify.Recipient
 	// Clock tells the time.
 	Clock = clock.Clock
 )
@@ -76,6 +85,13 @@ type ReaderOpener interface {
 	OpenReader(ctx context.Context, env Env) (Reader, error)
 }
 
+// NotifierOpener is implemented by guest modules of the namespace impersonate.notifiers: what people are told by.
+type NotifierOpener interface {
+	// OpenNotifier is called once for each configuration that is started. It should reach for nobody: what can't be
+	// delivered waits, and is tried again. A Notifier that is an io.Closer is closed with its configuration.
+	OpenNotifier(ctx context.Context, env Env) (Notifier, error)
+}
+
 // ClockSource is implemented by guest modules of the namespace impersonate.clocks: what time it is. For tests, which
 // move it by hand; no module of that namespace comes with the gateway.
 type ClockSource interface {
@@ -90,6 +106,8 @@ type Env struct {
 	Clock Clock
 	// Store is the state; nil while it is being opened.
 	Store Store
+	// Zone is the one to tell people times in. Nil but for notifiers.
+	Zone *time.Location
 }
 
 // now is the clock's time; nil where there is no clock.

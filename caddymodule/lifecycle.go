@@ -86,9 +86,13 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.trail.tenants.enter(a.shipping, a.trail.apply(ctx)); err != nil {
 		return err
 	}
+	notifiers, err := a.openNotifiers(ctx)
+	if err != nil {
+		return err
+	}
 	rules := impersonation.Rules{Policy: a.policy, Directory: a.directory}
 	a.tenant = &tenant{
-		log: a.log, rules: rules, recorder: a.trail.recorder,
+		log: a.log, rules: rules, recorder: a.trail.recorder, notifiers: notifiers,
 		lifetimes: session.Lifetimes{Absolute: a.Session.Lifetime.Std(), Idle: a.Session.Idle.Std()},
 	}
 	if err := a.node.tenants.enter(a.tenant, a.node.apply(ctx)); err != nil {
@@ -155,6 +159,22 @@ func neverRead(d *directory.Directory) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// openNotifiers makes what people are told by. None is reached for.
+func (a *App) openNotifiers(ctx context.Context) ([]Notifier, error) {
+	var notifiers []Notifier
+	for _, opener := range a.notifiers {
+		n, err := opener.OpenNotifier(ctx, Env{Log: a.log, Clock: a.clock, Store: a.node.Store, Zone: a.Notify.Location()})
+		if err != nil {
+			return nil, fmt.Errorf("opening a notifier: %w", err)
+		}
+		if c, ok := n.(io.Closer); ok {
+			a.releases = append(a.releases, c.Close)
+		}
+		notifiers = append(notifiers, n)
+	}
+	return notifiers, nil
 }
 
 // openSites makes the gateway and gives each handler its site.

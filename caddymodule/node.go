@@ -32,6 +32,7 @@ type tenant struct {
 	rules     impersonation.Rules
 	recorder  gateway.Recorder
 	lifetimes session.Lifetimes
+	notifiers []Notifier
 }
 
 const (
@@ -73,6 +74,9 @@ func acquireNode(ctx context.Context, opener StateOpener, c clock.Clock, log *sl
 func (n *node) apply(ctx context.Context) func(*tenant) error {
 	return func(t *tenant) error {
 		n.log.to.Store(t.log)
+		if err := n.Notices.Use(ctx, t.notifiers); err != nil {
+			return err
+		}
 		return n.Use(ctx, t.rules, t.recorder, t.lifetimes)
 	}
 }

@@ -11,6 +11,4 @@ var unbuilt = []string{
 	"directory scim",
 
 	"audit retention",
-
-	"notify *",
 }

@@ -23,7 +23,7 @@ const (
 //
 // Where something else can be plugged in, the setting is the JSON of a guest module; its tag tells the namespace it
 // is looked up in and the key that names it. The settings of those that come with the gateway are [SQLiteState],
-// [FileDirectory], [ClickHouseSink], [SQLiteSink].
+// [FileDirectory], [ClickHouseSink], [SQLiteSink], [EmailNotifier], [WebhookNotifier], [SlackNotifier].
 type App struct {
 	// State is where sessions and impersonations are kept. Default: {"backend": "sqlite"}.
 	State json.RawMessage `json:"state,omitempty" caddy:"namespace=impersonate.state inline_key=backend"`
@@ -56,6 +56,12 @@ type App struct {
 	// Audit is what is recorded, and where it is kept until a sink has it.
 	Audit Audit `json:"audit,omitzero"`
 
+	// Notifiers are what people are told by. Default: nothing but the notice in their own pages.
+	Notifiers []json.RawMessage `json:"notifiers,omitempty" caddy:"namespace=impersonate.notifiers inline_key=via"`
+
+	// Notify is when and how they are told.
+	Notify Notify `json:"notify,omitzero"`
+
 	// Clock tells the time. For tests only, which move it by hand; the Caddyfile does not know it.
 	// Default: the machine's.
 	Clock json.RawMessage `json:"clock,omitempty" caddy:"namespace=impersonate.clocks inline_key=source"`
@@ -75,6 +81,7 @@ func (a *App) SetDefaults() {
 	}
 	a.Session.SetDefaults()
 	a.Audit.setDefaults()
+	a.Notify.setDefaults()
 }
 
 // maxPolicies bounds what is looked through when a decision is made.
@@ -113,6 +120,6 @@ func (a *App) Validate() error {
 			errs = append(errs, fmt.Errorf("policy %s: require approval: nobody can give it; write approvers group NAME…, or give somebody the role owner", p.Name))
 		}
 	}
-	errs = append(errs, a.Session.Validate(), a.Audit.validate())
+	errs = append(errs, a.Session.Validate(), a.Audit.validate(), a.Notify.Validate(), a.validateReach())
 	return errors.Join(errs...)
 }

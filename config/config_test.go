@@ -36,6 +36,8 @@ func TestAppDefaults(t *testing.T) {
 	}
 	want.Policies[0].Modes = []string{"full"}
 	want.Policies[0].Duration = Duration(30 * time.Minute)
+	want.Policies[0].Notify = []string{NotifyTarget}
+	want.Notify = Notify{Zone: "UTC", Digest: Digest{Day: "monday", At: "08:00"}}
 	want.Session = Session{Lifetime: Duration(12 * time.Hour), Idle: Duration(time.Hour)}
 	want.Audit = Audit{
 		Journal: "/var/lib/impersonate/journal", Requests: "impersonated",

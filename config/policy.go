@@ -12,7 +12,7 @@ var (
 	roles = []string{"owner", "auditor"}
 	modes = []string{"full", "read_only"}
 	// requirements a start can be made to meet.
-	requirements = []string{RequireReason, RequireTicket, RequireStepUp, RequireApproval, RequireConsent}
+	requirements = []string{RequireReason, RequireNotice, RequireTicket, RequireStepUp, RequireApproval, RequireConsent}
 )
 
 // What a start can be made to meet.
@@ -122,7 +122,7 @@ type Policy struct {
 	// Color of the banner, #rgb or #rrggbb. Default: the site's.
 	Color string `json:"color,omitempty"`
 
-	// Require is what a start needs: reason, step_up, approval, consent. Default: nothing.
+	// Require is what a start needs: reason, notice (the target is told for certain), step_up, approval, consent. Default: nothing.
 	Require []string `json:"require,omitempty"`
 
 	// Approvers may approve, where approval is required; never the actor or the target themselves. Default: the owners.
@@ -134,6 +134,13 @@ type Policy struct {
 	// Emergency lets the actor start without approval and consent, with a reason; owners are told at once, and it is to be
 	// reviewed. Default: false.
 	Emergency bool `json:"emergency,omitempty"`
+
+	// Notify are those who are told of a start and its end: target, owners, or nobody. Default: target.
+	Notify []string `json:"notify,omitempty"`
+
+	// Objection is what follows when a target says that they did not expect it: alert tells the owners, lock also ends
+	// it and keeps the actor from starting again until an owner lifts that. Default: alert.
+	Objection string `json:"objection,omitempty"`
 }
 
 // MaxImpersonation is the longest a policy may let an impersonation last.
@@ -146,6 +153,9 @@ const maxExtensions = 20
 func (p *Policy) SetDefaults() {
 	if len(p.Modes) == 0 {
 		p.Modes = []string{ModeFull}
+	}
+	if len(p.Notify) == 0 {
+		p.Notify = []string{NotifyTarget}
 	}
 	if p.Duration == 0 {
 		p.Duration = Duration(30 * time.Minute)
@@ -174,7 +184,7 @@ func (p *Policy) Validate() error {
 	} else if p.Idle < 0 || p.Idle > p.Duration {
 		errs = append(errs, fmt.Errorf("%s: idle %s: must be shorter than the duration, %s, or it ends nothing; write such as 10m", what, p.Idle, p.Duration))
 	}
-	errs = append(errs, p.validateExtension(what), p.validateAgreement(what))
+	errs = append(errs, p.validateNotify(what), p.validateExtension(what), p.validateAgreement(what))
 	if p.Color != "" && !isColor(p.Color) {
 		errs = append(errs, fmt.Errorf("%s: color %.40q: not a colour; write \"#b91c1c\", in quotes", what, p.Color))
 	}

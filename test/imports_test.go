@@ -52,6 +52,7 @@ var only = []struct {
 	{module + "/config", []string{"caddymodule", "internal/demo"}},
 	{module + "/internal/demo", []string{"caddymodule"}},
 	{module + "/caddymodule", []string{"cmd/caddy-impersonate"}},
+	{"github.com/wneessen/go-mail", []string{"internal/notify/email"}},
 	{"github.com/ClickHouse/", []string{"internal/audit/clickhouse"}},
 	{"github.com/go-ldap/", []string{"internal/directory/ldap"}},
 	{"github.com/go-sql-driver/", []string{"internal/directory/sql"}},

@@ -66,6 +66,9 @@ const (
 	EventUserReactivated       = "user_reactivated"
 	EventNoticeSent            = "notice_sent"
 	EventNoticeFailed          = "notice_failed"
+	EventObjectionRaised       = "objection_raised"    // a target did not expect what was done in their name; detail: what followed
+	EventPairUnlocked          = "pair_unlocked"       // an actor may use a target's account again; detail: whom, reason: why
+	EventReviewed              = "reviewed"            // somebody in charge looked at an impersonation; reason: their note
 	EventConfigLoaded          = "config_loaded"       // a (re)loaded configuration is in force; detail: its hash
 	EventJournalRecovered      = "journal_recovered"   // detail: torn bytes cut off, intents closed as interrupted
 	EventSigningKeyChanged     = "signing_key_changed" // the log is signed by another key from here on; detail: which

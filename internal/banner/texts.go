@@ -71,6 +71,7 @@ var inEnglish = texts{
 		"target_deactivated": "the account was deactivated",
 		"actor_deactivated":  "your right to it was withdrawn",
 		"policy_changed":     "the rules changed",
+		"objection":          "the person did not expect it",
 		"logout":             "you logged out",
 	},
 }
@@ -108,6 +109,7 @@ var inGerman = texts{
 		"target_deactivated": "das Konto wurde deaktiviert",
 		"actor_deactivated":  "Ihre Berechtigung wurde entzogen",
 		"policy_changed":     "die Regeln wurden geändert",
+		"objection":          "die Person hat ihn nicht erwartet",
 		"logout":             "Sie haben sich abgemeldet",
 	},
 }
@@ -145,6 +147,7 @@ var inFrench = texts{
 		"target_deactivated": "le compte a été désactivé",
 		"actor_deactivated":  "votre droit a été retiré",
 		"policy_changed":     "les règles ont changé",
+		"objection":          "la personne ne s’y attendait pas",
 		"logout":             "vous vous êtes déconnecté",
 	},
 }
@@ -182,6 +185,7 @@ var inSpanish = texts{
 		"target_deactivated": "la cuenta fue desactivada",
 		"actor_deactivated":  "se le retiró el permiso",
 		"policy_changed":     "las reglas cambiaron",
+		"objection":          "la persona no lo esperaba",
 		"logout":             "cerró la sesión",
 	},
 }
@@ -219,6 +223,7 @@ var inJapanese = texts{
 		"target_deactivated": "アカウントの無効化",
 		"actor_deactivated":  "権限の取り消し",
 		"policy_changed":     "規則の変更",
+		"objection":          "本人に心当たりなし",
 		"logout":             "ログアウト",
 	},
 }

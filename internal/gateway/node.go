@@ -71,7 +71,7 @@ func OpenNode(ctx context.Context, o NodeOptions) (*Node, error) {
 	n.Sessions = session.NewManager(session.Options{Store: o.Store, Clock: o.Clock, Log: o.Log})
 	leave := LeaveNotice(n.Sessions, o.Log)
 	n.Impersonations = impersonation.NewManager(impersonation.Options{
-		Store: o.Store, Clock: o.Clock, Log: o.Log,
+		Store: o.Store, Clock: o.Clock, Log: o.Log, Notices: n.Notices,
 		Counts: func(id string) uint64 {
 			if r := n.recorder.Load(); r != nil {
 				return (*r).Counts(id).Requests

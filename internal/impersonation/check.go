@@ -80,7 +80,7 @@ func (m *Manager) decideFrom(c *core, now time.Time, from *From) {
 	if target.user != nil && l.TargetID != "" && target.ID != l.TargetID {
 		target = person{} // another account under the old one's name
 	}
-	in := policy.Input{Actor: actor, Target: target.Person, Now: now, NoRequest: from == nil}
+	in := policy.Input{Actor: actor, Target: target.Person, Now: now, NoRequest: from == nil, Locked: m.Locked(l.ActorUsername, l.TargetUsername)}
 	v := &verdict{on: cur, generation: generation, target: target.user, at: now, known: from != nil}
 	if from != nil {
 		in.ClientIP, in.Host, v.from = from.IP, from.Host, *from
@@ -107,6 +107,8 @@ func causeOf(r *policy.Refusal) string {
 		return CauseActorDeactivated
 	case policy.RefusedInactive:
 		return CauseTargetDeactivated
+	case policy.RefusedLocked:
+		return CauseObjection
 	}
 	return CausePolicyChanged
 }

@@ -55,6 +55,7 @@ type core struct {
 	launch    sync.Once   // of telling and recording the end
 	rowTried  chan struct{}
 	recorded  atomic.Bool // the ended event is in the journal
+	toldEnd   atomic.Bool // its notices are queued
 	noRow     atomic.Bool // it never came into the store
 }
 

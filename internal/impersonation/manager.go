@@ -33,14 +33,20 @@ type Options struct {
 	// end, a notice to the person. Other sessions, and the cutting of connections, don't wait. Its context is not
 	// the request's, and has a deadline. It must not call Of, Check or Start for that session.
 	OnEnd func(ctx context.Context, l *Live, e *Ended)
-	// Notices tells people what is asked of them, and owners of emergencies; default: nobody is told, and finds it in the
-	// portal.
+	// Notices tells people of starts and ends and what is asked of them; default: they find it in their own pages and in
+	// the portal.
 	Notices Notices
 }
 
 // Notices takes what people are to be told; *[notify.Queue] is one.
 type Notices interface {
+	// Put queues a message.
 	Put(ctx context.Context, m *notify.Message) error
+	// Prepare makes what Put would queue, to be stored with what it tells of; Wake then.
+	Prepare(ctx context.Context, m *notify.Message) ([]*state.Notice, error)
+	Wake()
+	// Reaches tells whether the message would get to the person.
+	Reaches(m *notify.Message, username string) bool
 }
 
 // Manager is the only one that writes impersonations; the store must not have another. It outlives configurations:
@@ -53,6 +59,8 @@ type Manager struct {
 	counts  func(string) uint64
 	onEnd   func(context.Context, *Live, *Ended)
 	notices Notices
+	bells   *Bells
+	locks   locks
 
 	cur atomic.Pointer[current]
 
@@ -122,6 +130,7 @@ func NewManager(o Options) *Manager {
 	if m.onEnd == nil {
 		m.onEnd = func(context.Context, *Live, *Ended) {}
 	}
+	m.bells = newBells(m.store, m.log)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }
@@ -159,6 +168,9 @@ func (c *core) wait(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// Bells is what people are to be told of on their own pages.
+func (m *Manager) Bells() *Bells { return m.bells }
 
 // Get finds one by its id, live or ended; [state.ErrNotFound] when there is none.
 func (m *Manager) Get(ctx context.Context, id string) (*state.Impersonation, error) {

@@ -91,3 +91,7 @@ func (m *memory) which(f func(*state.Impersonation) bool) []*state.Impersonation
 }
 
 func (m *memory) OpenRequests(context.Context) ([]*state.Request, error) { return nil, nil }
+
+func (*memory) Bells(context.Context) ([]*state.Bell, error) { return nil, nil }
+
+func (*memory) Locks(context.Context) ([]*state.Lock, error) { return nil, nil }

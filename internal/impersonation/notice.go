@@ -28,6 +28,7 @@ func (n Notice) Text() string {
 		CauseTargetDeactivated: "that account was deactivated",
 		CauseActorDeactivated:  "your account was deactivated",
 		CausePolicyChanged:     "the rules that allowed it have changed",
+		CauseObjection:         "the person did not expect it",
 	}[n.Cause]
 	text := "You are no longer using " + n.Target + "’s account"
 	if why != "" {

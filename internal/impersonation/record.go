@@ -27,6 +27,7 @@ var errClosing = errors.New("closing")
 func (m *Manager) record(c *core) {
 	c.launch.Do(func() {
 		id := c.view.Load().ID
+		m.bells.ended(c.view.Load().TargetUsername, id)
 		m.mu.Lock()
 		m.pending[id] = c
 		m.mu.Unlock()
@@ -34,7 +35,8 @@ func (m *Manager) record(c *core) {
 			row := make(chan error, 1)
 			go func() { row <- m.insist(c, "the end of an impersonation can't be stored", m.storeEnd) }()
 			m.drain(c)
-			err := m.insist(c, "the end of an impersonation can't be recorded", m.writeEvent)
+			err := m.insist(c, "the notices of an impersonation's end can't be queued", m.tellEnd)
+			err = errors.Join(err, m.insist(c, "the end of an impersonation can't be recorded", m.writeEvent))
 			err = errors.Join(err, <-row)
 			if err == nil {
 				err = m.insist(c, "the end of an impersonation can't be marked as recorded", m.writeEnd)

@@ -23,9 +23,20 @@ import (
 
 // post is where notices go.
 type post struct {
-	mu  sync.Mutex
-	all []*notify.Message
+	prepared *notify.Message
+	mu       sync.Mutex
+	all      []*notify.Message
 }
+
+// Prepare keeps the message until it is stored with what it tells of, and Wake is called.
+func (p *post) Prepare(_ context.Context, m *notify.Message) ([]*state.Notice, error) {
+	p.prepared = m
+	return []*state.Notice{{ID: m.ID, Via: "post", CreatedAt: m.At, DueAt: m.At}}, nil
+}
+
+func (p *post) Wake() { _ = p.Put(context.Background(), p.prepared) }
+
+func (*post) Reaches(*notify.Message, string) bool { return true }
 
 func (p *post) Put(_ context.Context, m *notify.Message) error {
 	p.mu.Lock()

@@ -59,6 +59,12 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.writeTimeout)
 	defer cancel()
 	row := c.view.Load().Impersonation
+	told, refusal := m.telling(ctx, cur, &row, c.verdict.Load().decision)
+	if refusal != nil {
+		m.abandon(c)
+		m.refused(ctx, cur, req, refusal)
+		return nil, refusal
+	}
 	if err := m.settle(ctx, row.Session); err != nil {
 		m.abandon(c)
 		return nil, fmt.Errorf("storing the end of the one before: %w", err)
@@ -80,12 +86,19 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 		return nil, fmt.Errorf("recording the start of an impersonation: %w", err)
 	}
 	m.stats.started.Add(1)
-	if err := m.store.CreateImpersonation(ctx, &row); err != nil {
+	if err := m.store.CreateImpersonation(ctx, &row, told); err != nil {
 		m.stats.end(CauseStartFailed)
 		m.abandon(c)
 		m.record(c)
 		m.release(asked, row.ID)
 		return nil, fmt.Errorf("storing an impersonation: %w", err)
+	}
+
+	if told.Bell != nil {
+		m.bells.add(told.Bell)
+	}
+	if len(told.Notices) > 0 {
+		m.notices.Wake()
 	}
 
 	c.mu.Lock()
@@ -100,9 +113,6 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 	m.arm(c)
 	m.armSaving()
 	m.armRecheck()
-	if row.Emergency {
-		m.tellOwners(ctx, cur, &row)
-	}
 	return c.view.Load(), nil
 }
 
@@ -130,7 +140,10 @@ func (m *Manager) prepare(cur *current, req StartRequest, asked *state.Request) 
 	generation := cur.Directory.Generation() // before the facts: a change in between makes this decision an old one
 	actor, target := cur.actor(&req.Session.Claims), cur.target(req.Target)
 	from := From{IP: req.ClientIP, Host: hostOf(req.Site)}
-	in := policy.Input{Actor: actor, Target: target.Person, Nested: nested, Now: now, ClientIP: from.IP, Host: from.Host, Live: m.LiveOf}
+	in := policy.Input{
+		Actor: actor, Target: target.Person, Nested: nested, Now: now, ClientIP: from.IP, Host: from.Host, Live: m.LiveOf,
+		Locked: target.user != nil && m.Locked(actor.Username, target.Username),
+	}
 	d := cur.Policy.Decide(in)
 	if d.Refusal != nil {
 		return nil, d.Refusal, nil

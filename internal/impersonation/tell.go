@@ -2,7 +2,6 @@ package impersonation
 
 import (
 	"context"
-	"slices"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
@@ -47,24 +46,6 @@ func (m *Manager) tellDecided(ctx context.Context, r *state.Request, decision, b
 	msg.At, msg.Decision, msg.By, msg.Note = m.clock.Now(), decision, by, note
 	msg.Expires = r.StartBy
 	msg.To = []notify.Recipient{{ID: r.Actor.ID, Username: r.Actor.Username, Name: r.Actor.Name, Email: r.Actor.Email}}
-	m.put(ctx, msg)
-}
-
-// tellOwners tells the owners of a start that nobody agreed to.
-func (m *Manager) tellOwners(ctx context.Context, cur *current, i *state.Impersonation) {
-	if m.notices == nil {
-		return
-	}
-	msg := &notify.Message{
-		Kind: notify.KindEmergencyStarted, At: i.StartedAt, ImpersonationID: i.ID, Emergency: true,
-		ActorID: i.ActorID, ActorUsername: i.ActorUsername, ActorName: i.ActorName,
-		TargetID: i.TargetID, TargetUsername: i.TargetUsername, TargetName: i.TargetName,
-		Reason: i.Reason, Ticket: i.Ticket, Mode: i.Mode, Policy: i.Policy, Duration: i.ExpiresAt.Sub(i.StartedAt), StartedAt: i.StartedAt,
-		Site: i.Site, Link: "/.impersonate/",
-		To: cur.recipients(func(u *directory.User) bool {
-			return u.Active && slices.Contains(cur.Policy.Roles(&u.Identity), policy.RoleOwner)
-		}),
-	}
 	m.put(ctx, msg)
 }
 

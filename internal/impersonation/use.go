@@ -29,6 +29,9 @@ func (m *Manager) Use(ctx context.Context, r Rules, events audit.Events) error {
 		if err != nil {
 			return fmt.Errorf("loading impersonations: %w", err)
 		}
+		if err := m.loadTold(ctx, live); err != nil {
+			return fmt.Errorf("loading impersonations: %w", err)
+		}
 		m.cur.Store(cur)
 		m.load(live, over)
 		m.loaded = true
@@ -72,6 +75,15 @@ func (m *Manager) read(ctx context.Context) (live []found, over []*state.Imperso
 	}
 	over, err = m.store.UnrecordedEnds(ctx)
 	return live, over, err
+}
+
+// loadTold takes over what people are to be told, and who is locked.
+func (m *Manager) loadTold(ctx context.Context, live []found) error {
+	ids := make(map[string]bool, len(live))
+	for _, f := range live {
+		ids[f.row.ID] = true
+	}
+	return errors.Join(m.bells.load(ctx, func(id string) bool { return ids[id] }), m.locks.load(ctx, m.store))
 }
 
 func (m *Manager) claimsOf(ctx context.Context, session state.Hash) (identity.Identity, error) {

@@ -68,6 +68,7 @@ func Compile(r Rules) (*Set, error) {
 			MinReason: cmp.Or(p.MinReason, MinReason), MaxReason: cmp.Or(p.MaxReason, MaxReason), RequireTicket: p.RequireTicket,
 			RequireStepUp: p.RequireStepUp, RequireApproval: p.RequireApproval, RequireConsent: p.RequireConsent,
 			RequestLife: cmp.Or(p.RequestLife, DefaultRequestLife), Emergency: p.Emergency,
+			TellTarget: p.TellTarget, TellOwners: p.TellOwners, RequireNotice: p.RequireNotice, LockOnObjection: p.LockOnObjection,
 		}
 		if d.Extension > 0 && d.Extensions == 0 {
 			d.Extensions = 1

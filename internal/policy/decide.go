@@ -77,6 +77,9 @@ func (s *Set) Decide(in Input) Decision {
 // settled is the policy's answer, unless there are as many impersonations as it allows already. That is no reason to
 // look at the next policy: a limit would be none.
 func (p *compiled) settled(in Input, actor, target string) Decision {
+	if in.Locked {
+		return Decision{Refusal: refuse(RefusedLocked)}
+	}
 	if d := &p.decision; in.Live != nil && (d.LimitActor > 0 || d.LimitTarget > 0) {
 		if r := d.Full(in.Live(actor, target)); r != nil {
 			return Decision{Refusal: r}
@@ -125,6 +128,16 @@ func (p *compiled) unmet(in Input) *Refusal {
 		}
 	}
 	return nil
+}
+
+// Named is what the policy of that name says to whom it lets through; false: there is none.
+func (s *Set) Named(name string) (Decision, bool) {
+	for i := range s.policies {
+		if s.policies[i].decision.Policy == name {
+			return s.policies[i].decision, true
+		}
+	}
+	return Decision{}, false
 }
 
 // AsksTime tells whether an answer may change with the time alone.

@@ -97,6 +97,11 @@ type Policy struct {
 	RequestLife time.Duration
 	// Emergency lets the actor start without either, with a reason.
 	Emergency bool
+	// TellTarget and TellOwners are told of a start and its end. RequireNotice refuses a start of which the target can't
+	// be told for certain.
+	TellTarget, TellOwners, RequireNotice bool
+	// LockOnObjection ends what the target says they did not expect, and locks the pair.
+	LockOnObjection bool
 }
 
 // Person is somebody and what is known of them now.
@@ -113,6 +118,8 @@ type Input struct {
 	Actor, Target Person
 	// Nested: the actor is impersonating already (set when deciding a start, never when re-deciding).
 	Nested bool
+	// Locked: the target has objected to the actor, and nobody in charge has lifted that.
+	Locked bool
 	Now    time.Time
 	// ClientIP and Host are of the request it is asked for; NoRequest: none is known, which is not the same as one
 	// from nowhere.
@@ -149,4 +156,6 @@ type Decision struct {
 	// RequestLife is how long a start waits for an agreement. Emergency: it can do without.
 	RequestLife time.Duration
 	Emergency   bool
+	// Who is told, and what follows an objection: as in [Policy].
+	TellTarget, TellOwners, RequireNotice, LockOnObjection bool
 }

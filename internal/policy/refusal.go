@@ -38,8 +38,13 @@ const (
 	// it decides.
 	RefusedConditionFailed = "condition_failed"
 	// As many as the policy allows are under way.
-	RefusedLimitActor     = "actor_limit_reached"
-	RefusedLimitTarget    = "target_limit_reached"
+	RefusedLimitActor  = "actor_limit_reached"
+	RefusedLimitTarget = "target_limit_reached"
+	// RefusedLocked: the target has objected to the actor.
+	RefusedLocked = "pair_locked"
+	// RefusedUnreachable: the target has to be told, but no notice can reach them. RefusedNotice: none can be queued now.
+	RefusedUnreachable    = "target_unreachable"
+	RefusedNotice         = "notice_unavailable"
 	RefusedMode           = "mode_not_offered"
 	RefusedReason         = "reason_required"
 	RefusedReasonLong     = "reason_too_long"
