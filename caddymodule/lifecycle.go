@@ -203,7 +203,7 @@ func (a *App) openSites(ctx context.Context, rules impersonation.Rules) error {
 		Store: a.node.Store, Sessions: a.node.Sessions, Impersonations: a.node.Impersonations, Rules: rules,
 		Login: a.login, Signer: a.node.Signer, Recorder: a.trail.recorder, Clock: a.clock, Log: a.log,
 		RecordAll: a.Audit.Requests == "all", Reader: reader,
-		Scheme: schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, Banners: a.node.Banners,
+		Scheme: schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, Banners: a.node.Banners, Zone: a.Notify.Location(),
 	})
 	if err != nil {
 		return err
@@ -252,6 +252,12 @@ func (a *App) goOn(ctx context.Context) {
 	a.work.Go(func() { a.login.Run(ctx) })
 	a.work.Go(func() { a.directory.Run(ctx, refreshEvery) })
 	a.work.Go(func() { a.sweep(ctx) })
+	if !a.Notify.Digest.Off && len(a.notifiers) > 0 {
+		day, at := a.Notify.Digest.Weekday()
+		a.work.Go(func() {
+			a.node.Impersonations.RunDigest(ctx, impersonation.Schedule{Day: day, At: at, Zone: a.Notify.Location()})
+		})
+	}
 }
 
 // sweep removes what is over from the state, now and then.

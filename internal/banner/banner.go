@@ -56,6 +56,18 @@ type Info struct {
 	// of Target ended: the cause as in the audit (expired, idle, revoked, …), or one not known here. Nothing counts
 	// down and nothing is to be returned from.
 	Notice string
+
+	// Bell, with a Notice, makes it tell that Actor used the person's account, or is using it.
+	Bell *Bell
+}
+
+// Bell is what a person is told on their own page of somebody else's use of their account.
+type Bell struct {
+	// When is from when and until when, or since when, as people read it.
+	When   string
+	Live   bool
+	Reason string // may be empty
+	More   int    // how many other times there are to be told of
 }
 
 // DefaultColor is the bar's colour when none, or none that is one, is given.

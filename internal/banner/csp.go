@@ -8,13 +8,14 @@ import (
 
 // Paths under the site's origin that the banner uses; its files are in assets.go.
 const (
-	pathPortal = "/.impersonate/"
-	pathStop   = "/.impersonate/stop"
-	pathExtend = "/.impersonate/extend"
-	pathMe     = "/.impersonate/api/v1/me"
-	pathReport = "/.impersonate/api/v1/banner"
-	pathMore   = "/.impersonate/api/v1/impersonations/current/extend"
-	pathEnded  = "/.impersonate/ended"
+	pathPortal  = "/.impersonate/"
+	pathHistory = "/.impersonate/history"
+	pathStop    = "/.impersonate/stop"
+	pathExtend  = "/.impersonate/extend"
+	pathMe      = "/.impersonate/api/v1/me"
+	pathReport  = "/.impersonate/api/v1/banner"
+	pathMore    = "/.impersonate/api/v1/impersonations/current/extend"
+	pathEnded   = "/.impersonate/ended"
 )
 
 // grants is what the policies of a page leave to the banner, and what they are given for it.

@@ -81,6 +81,13 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 	b = append(b, `"><p class="who"><bdi>`...)
 	b = appendSentence(b, info, t, actor, target)
 	b = append(b, `</bdi></p>`...)
+	if info.Bell != nil {
+		b = append(b, `<a class="more" target="_top" href="`...)
+		b = escape(b, info.Origin, 1000)
+		b = append(b, pathHistory+`">`...)
+		b = append(b, t.history...)
+		b = append(b, `</a>`...)
+	}
 	if notice {
 		b = append(b, `<span class="tools" hidden="hidden"><button type="button" class="dismiss">`...)
 		b = append(b, t.dismiss...)
@@ -104,7 +111,11 @@ func appendFragment(b []byte, info *Info, g *grants, scriptIntegrity string) []b
 	}
 	b = append(b, `<a target="_top" href="`...)
 	b = escape(b, info.Origin, 1000)
-	b = append(b, pathPortal+`">`...)
+	if info.Bell != nil {
+		b = append(b, pathHistory+`">`...)
+	} else {
+		b = append(b, pathPortal+`">`...)
+	}
 	b = appendSentence(b, info, t, actor, target)
 	return append(b, `</a></impersonate-banner>`...)
 }
@@ -172,6 +183,8 @@ func appendMore(b []byte, info *Info, t *texts) []byte {
 // appendSentence appends what the banner says, names set apart so that their direction does not turn the rest around.
 func appendSentence(b []byte, info *Info, t *texts, actor, target string) []byte {
 	switch {
+	case info.Bell != nil:
+		return appendBell(b, info.Bell, t, actor)
 	case info.Notice != "":
 		cause, ok := t.causes[info.Notice]
 		if !ok {
@@ -187,6 +200,25 @@ func appendSentence(b []byte, info *Info, t *texts, actor, target string) []byte
 		return escape(b, info.Text, maxReasonText)
 	}
 	return appendFilled(b, t.sentence, "", actor, target)
+}
+
+// appendBell appends that somebody used the person's account.
+func appendBell(b []byte, bell *Bell, t *texts, actor string) []byte {
+	text := t.bell
+	if bell.Live {
+		text = t.bellLive
+	}
+	b = appendFilled(b, text, string(escape(nil, bell.When, maxNameText)), actor, "")
+	if bell.Reason != "" {
+		b = append(b, `: <span dir="auto">`...)
+		b = escape(b, bell.Reason, maxReasonText)
+		b = append(b, `</span>`...)
+	}
+	if bell.More > 0 {
+		b = append(b, ' ')
+		b = append(b, strings.Replace(t.bellMore, "{n}", strconv.Itoa(bell.More), 1)...)
+	}
+	return b
 }
 
 // appendFilled appends one of the texts with its {time}, {actor} and {target} filled in.
@@ -311,7 +343,7 @@ func init() {
 	for _, t := range languages {
 		for _, text := range [...]*string{
 			&t.region, &t.sentence, &t.emergency, &t.full, &t.readOnly, &t.reason, &t.minutes, &t.left, &t.stop, &t.soon, &t.over, &t.changed,
-			&t.fold, &t.unfold, &t.up, &t.down, &t.dismiss, &t.ended, &t.extend, &t.unitMinutes, &t.unitHours, &t.extended, &t.notExtended,
+			&t.fold, &t.unfold, &t.up, &t.down, &t.dismiss, &t.ended, &t.bell, &t.bellLive, &t.bellMore, &t.history, &t.extend, &t.unitMinutes, &t.unitHours, &t.extended, &t.notExtended,
 		} {
 			*text = escapeText(*text)
 		}

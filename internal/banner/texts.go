@@ -29,6 +29,9 @@ type texts struct {
 	up, down               string
 	dismiss                string
 	ended                  string
+	bell, bellLive         string // somebody else used the account
+	bellMore               string // {n}
+	history                string
 	causes                 map[string]string
 
 	script     []byte // what the page's script needs of these, as attributes
@@ -61,6 +64,10 @@ var inEnglish = texts{
 	up:          "Move the banner to the top",
 	down:        "Move the banner to the bottom",
 	dismiss:     "Dismiss",
+	bell:        "{actor} used your account, {time}",
+	bellLive:    "{actor} is using your account, since {time}",
+	bellMore:    "(and {n} more times)",
+	history:     "My access history",
 	ended:       "Your impersonation of {target} ended: {cause}. You are in your own account again.",
 	causes: map[string]string{
 		"":                   "it was ended",
@@ -99,6 +106,10 @@ var inGerman = texts{
 	up:          "Banner nach oben",
 	down:        "Banner nach unten",
 	dismiss:     "Schließen",
+	bell:        "{actor} hat Ihr Konto verwendet, {time}",
+	bellLive:    "{actor} verwendet Ihr Konto, seit {time}",
+	bellMore:    "(und {n} weitere Male)",
+	history:     "Meine Zugriffe",
 	ended:       "Ihr Zugriff auf das Konto von {target} ist beendet: {cause}. Sie sind wieder in Ihrem eigenen Konto.",
 	causes: map[string]string{
 		"":                   "er wurde beendet",
@@ -137,6 +148,10 @@ var inFrench = texts{
 	up:          "Placer le bandeau en haut",
 	down:        "Placer le bandeau en bas",
 	dismiss:     "Fermer",
+	bell:        "{actor} a utilisé votre compte, {time}",
+	bellLive:    "{actor} utilise votre compte, depuis {time}",
+	bellMore:    "(et {n} autres fois)",
+	history:     "Mon historique d’accès",
 	ended:       "Votre accès au compte de {target} a pris fin : {cause}. Vous êtes de nouveau dans votre propre compte.",
 	causes: map[string]string{
 		"":                   "il a été interrompu",
@@ -175,6 +190,10 @@ var inSpanish = texts{
 	up:          "Mover el aviso arriba",
 	down:        "Mover el aviso abajo",
 	dismiss:     "Cerrar",
+	bell:        "{actor} usó su cuenta, {time}",
+	bellLive:    "{actor} está usando su cuenta, desde {time}",
+	bellMore:    "(y {n} veces más)",
+	history:     "Mi historial de accesos",
 	ended:       "Su acceso a la cuenta de {target} terminó: {cause}. Está de nuevo en su propia cuenta.",
 	causes: map[string]string{
 		"":                   "fue finalizado",
@@ -213,6 +232,10 @@ var inJapanese = texts{
 	up:          "バナーを上へ移動",
 	down:        "バナーを下へ移動",
 	dismiss:     "閉じる",
+	bell:        "{actor} があなたのアカウントを使用しました（{time}）",
+	bellLive:    "{actor} があなたのアカウントを使用しています（{time} から）",
+	bellMore:    "（ほか {n} 回）",
+	history:     "自分のアクセス履歴",
 	ended:       "{target} への代理操作は終了しました（{cause}）。自分のアカウントに戻っています。",
 	causes: map[string]string{
 		"":                   "終了されました",

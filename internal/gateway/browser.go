@@ -35,6 +35,7 @@ type browser struct {
 	saving   sync.Mutex // one save at a time; guards ownSaved
 	ownSaved uint64
 
+	heard   atomic.Bool // its language is noted
 	loaded  atomic.Bool
 	loading sync.Mutex
 }

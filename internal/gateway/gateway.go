@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
@@ -48,6 +49,8 @@ type Options struct {
 	StatusOf func(error) int
 	// Banners counts what became of documents; nil: nobody asks.
 	Banners *BannerCounts
+	// Zone is the one people are told times in; nil: UTC.
+	Zone *time.Location
 	// Ready adds checks to /readyz.
 	Ready func(context.Context) []Check
 }
@@ -245,6 +248,7 @@ func (g *Gateway) mount() {
 		Session:        session,
 		Rules:          func() impersonation.Rules { return g.Rules },
 		Impersonations: g.Impersonations,
+		Zone:           g.Zone,
 		Audit:          g.Reader,
 		Events:         g.Recorder,
 		Clock:          g.Clock,

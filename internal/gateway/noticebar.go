@@ -15,7 +15,14 @@ import (
 func (s *Site) serveNotice(ow *ownWriter, r *http.Request, next Next, sess *session.Session, notice string, now time.Time) (err error) {
 	banner.PrepareRequest(r)
 	n := impersonation.ParseNotice(notice)
-	nw := &noticeWriter{own: ow, notice: notice, info: &banner.Info{
+	claim := func() bool {
+		if !ow.browser.news.claim(notice) {
+			return false
+		}
+		clearCache(ow.Header())
+		return true
+	}
+	nw := &noticeWriter{own: ow, notice: notice, claim: claim, info: &banner.Info{
 		Origin: s.origin(r), Notice: n.Cause, Target: n.Target, Now: now, Languages: r.Header.Get("Accept-Language"),
 	}}
 	whole := false
@@ -33,6 +40,7 @@ func (s *Site) serveNotice(ow *ownWriter, r *http.Request, next Next, sess *sess
 type noticeWriter struct {
 	own     *ownWriter
 	notice  string
+	claim   func() bool // whether the page is to carry it; may change the headers
 	info    *banner.Info
 	banner  *banner.Writer
 	claimed bool
@@ -48,9 +56,8 @@ func (w *noticeWriter) WriteHeader(status int) {
 	if w.own.status == 0 && status >= 200 {
 		verdict, _ := banner.Decide(w.own.request, status, w.Header())
 		w.page = verdict != banner.Pass
-		if verdict == banner.Mark && w.own.browser.news.claim(w.notice) {
+		if verdict == banner.Mark && w.claim() {
 			w.claimed = true
-			clearCache(w.Header())
 			w.own.look(status)
 			w.banner = banner.NewWriter(w.own.ResponseWriter, status, w.info, banner.Options{AllowUnmarked: true})
 			return

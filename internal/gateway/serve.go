@@ -45,6 +45,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Next) erro
 		return nil
 	}
 
+	if !browser.heard.Load() && len(r.Header["Accept-Language"]) > 0 && browser.heard.CompareAndSwap(false, true) {
+		go s.noteLanguage(sess, r.Header.Get("Accept-Language"))
+	}
+
 	// Decide: on the facts of this moment, not of the login or the start.
 	now := s.Clock.Now()
 	generation := s.Rules.Directory.Generation()
@@ -168,6 +172,8 @@ func (s *Site) serveOwnAccount(w http.ResponseWriter, r *http.Request, next Next
 	case err != nil:
 	case notice != "" && r.Method == http.MethodGet && banner.IsDocument(r):
 		err = s.serveNotice(ow, r, next, sess, notice, now)
+	case s.rings(r, v):
+		err = s.serveBell(ow, r, next, v, now)
 	default:
 		err = next(ow, r)
 	}

@@ -1,6 +1,9 @@
 package impersonation
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // SetWriteTimeout shortens what a start waits for store and journal.
 func (m *Manager) SetWriteTimeout(d time.Duration) { m.writeTimeout = d }
@@ -11,3 +14,6 @@ func (m *Manager) StopTimers() {
 		c.stopTimer()
 	}
 }
+
+// DigestDue sends what is due.
+func (m *Manager) DigestDue(ctx context.Context, s Schedule) error { return m.digestDue(ctx, s) }

@@ -226,6 +226,24 @@ func (m *Manager) List(ctx context.Context, actorUsername, which string, before 
 	}
 }
 
+// ListTarget lists those of a target, live and ended, newest first, started before the time given (zero: all), up to limit.
+func (m *Manager) ListTarget(ctx context.Context, targetUsername string, before time.Time, limit int) ([]*state.Impersonation, error) {
+	all, err := m.store.ListImpersonations(ctx, "", targetUsername, before, min(max(limit, 1), state.MaxList))
+	if err != nil {
+		return nil, fmt.Errorf("listing impersonations: %w", err)
+	}
+	for n, i := range all {
+		all[n] = m.newest(i)
+	}
+	return all, nil
+}
+
+// IsLive tells whether the impersonation goes on.
+func (m *Manager) IsLive(id string) bool {
+	i := m.here(id)
+	return i != nil && i.Live()
+}
+
 func (m *Manager) listLive(actorUsername string, before time.Time, limit int) []*state.Impersonation {
 	now := m.clock.Now()
 	var out []*state.Impersonation

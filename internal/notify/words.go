@@ -120,7 +120,7 @@ var english = words{
 	causes: map[string]string{
 		"stopped": "they returned to their own account", "expired": "the time was up", "idle": "nothing was done for a while", "revoked": "somebody in charge ended it",
 		"target_deactivated": "the account was deactivated", "actor_deactivated": "their own account was deactivated", "policy_changed": "the rules changed",
-		"logout": "they logged out", "objection": "you said that you did not expect it", "start_failed": "it never took effect",
+		"logout": "they logged out", "objection": "the person did not expect it", "start_failed": "it never took effect",
 	},
 	oddities: map[string]string{
 		OddEmergency: "emergency", OddObjection: "not expected by the person", OddOutOfHours: "out of hours", OddFirst: "for the first time",
@@ -153,7 +153,7 @@ var german = words{
 	causes: map[string]string{
 		"stopped": "Rückkehr ins eigene Konto", "expired": "die Zeit war abgelaufen", "idle": "längere Zeit keine Aktivität", "revoked": "von einer verantwortlichen Person beendet",
 		"target_deactivated": "das Konto wurde deaktiviert", "actor_deactivated": "das eigene Konto wurde deaktiviert", "policy_changed": "die Regeln wurden geändert",
-		"logout": "Abmeldung", "objection": "Sie haben angegeben, das nicht erwartet zu haben", "start_failed": "kam nicht zustande",
+		"logout": "Abmeldung", "objection": "die Person hat es nicht erwartet", "start_failed": "kam nicht zustande",
 	},
 	oddities: map[string]string{
 		OddEmergency: "Notfall", OddObjection: "von der Person nicht erwartet", OddOutOfHours: "außerhalb der Arbeitszeit", OddFirst: "zum ersten Mal",
@@ -186,7 +186,7 @@ var french = words{
 	causes: map[string]string{
 		"stopped": "retour à son propre compte", "expired": "le temps était écoulé", "idle": "inactivité", "revoked": "un responsable y a mis fin",
 		"target_deactivated": "le compte a été désactivé", "actor_deactivated": "son propre compte a été désactivé", "policy_changed": "les règles ont changé",
-		"logout": "déconnexion", "objection": "vous avez dit ne pas vous y attendre", "start_failed": "n’a jamais pris effet",
+		"logout": "déconnexion", "objection": "la personne ne s’y attendait pas", "start_failed": "n’a jamais pris effet",
 	},
 	oddities: map[string]string{
 		OddEmergency: "urgence", OddObjection: "inattendu pour la personne", OddOutOfHours: "hors des heures de travail", OddFirst: "pour la première fois",
@@ -219,7 +219,7 @@ var spanish = words{
 	causes: map[string]string{
 		"stopped": "volvió a su propia cuenta", "expired": "se agotó el tiempo", "idle": "no hubo actividad", "revoked": "un responsable lo terminó",
 		"target_deactivated": "la cuenta fue desactivada", "actor_deactivated": "su propia cuenta fue desactivada", "policy_changed": "cambiaron las reglas",
-		"logout": "cerró la sesión", "objection": "usted dijo que no lo esperaba", "start_failed": "nunca llegó a empezar",
+		"logout": "cerró la sesión", "objection": "la persona no lo esperaba", "start_failed": "nunca llegó a empezar",
 	},
 	oddities: map[string]string{
 		OddEmergency: "emergencia", OddObjection: "no esperado por la persona", OddOutOfHours: "fuera de horario", OddFirst: "por primera vez",
@@ -252,7 +252,7 @@ var japanese = words{
 	causes: map[string]string{
 		"stopped": "自分のアカウントに戻った", "expired": "制限時間", "idle": "長時間操作なし", "revoked": "責任者による終了",
 		"target_deactivated": "アカウントの無効化", "actor_deactivated": "使用者のアカウントの無効化", "policy_changed": "規則の変更",
-		"logout": "ログアウト", "objection": "あなたの申し出", "start_failed": "開始されなかった",
+		"logout": "ログアウト", "objection": "本人の申し出", "start_failed": "開始されなかった",
 	},
 	oddities: map[string]string{
 		OddEmergency: "緊急", OddObjection: "本人に心当たりなし", OddOutOfHours: "時間外", OddFirst: "初めて",

@@ -38,6 +38,7 @@ type Set struct {
 type compiled struct {
 	actor, target bits
 	approvers     bits
+	who           Match // the actor, as it was written
 	decision      Decision
 	// What it asks for beside actor and target, and whether the answer hangs on time or request.
 	conditional, now, request bool
@@ -81,6 +82,7 @@ func Compile(r Rules) (*Set, error) {
 			return nil, err
 		}
 		c := compiled{
+			who:   p.Actor,
 			actor: t.compile(p.Actor), target: t.compile(p.Target), decision: d, hours: p.Hours, networks: p.Networks,
 			text: p.When, full: slices.Contains(d.Modes, ModeFull), groups: p.Target.Groups,
 		}

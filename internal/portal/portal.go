@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
@@ -39,7 +40,9 @@ type Options struct {
 	Audit  audit.Reader
 	Events audit.Events
 	Clock  clock.Clock
-	Log    *slog.Logger
+	// Zone is the one people are told times in; nil: UTC.
+	Zone *time.Location
+	Log  *slog.Logger
 	// Site is the origin the browser sees, such as https://app.example.com.
 	Site func(*http.Request) string
 	// ClientIP is the browser's address, as far as trusted proxies tell.
@@ -93,6 +96,8 @@ func New(o Options) http.Handler {
 		extendCurrent:               {"POST": p.api(p.apiExtend)},
 	}
 	maps.Copy(p.routes, p.requestRoutes())
+	maps.Copy(p.routes, p.historyRoutes())
+	maps.Copy(p.routes, p.reviewRoutes())
 	p.readings = &readings{events: o.Events, clock: o.Clock, log: o.Log, open: map[readingKey]*reading{}}
 	maps.Copy(p.routes, p.auditRoutes())
 	csrf := http.NewCrossOriginProtection()
