@@ -81,7 +81,7 @@ func TestAppValidate(t *testing.T) {
 		"policy no target":   {func(a *App) { a.Policies[0].Target = Match{} }, "policy support: target: selects nobody"},
 		"mode":               {func(a *App) { a.Policies[0].Modes = []string{"half"} }, `policy support: mode "half": not known; write full or read_only`},
 		"mode twice":         {func(a *App) { a.Policies[0].Modes = []string{"full", "full"} }, "policy support: mode full: already specified"},
-		"require":            {func(a *App) { a.Policies[0].Require = []string{"luck"} }, `policy support: require "luck": not known; write reason, ticket, step_up, approval or consent`},
+		"require":            {func(a *App) { a.Policies[0].Require = []string{"luck"} }, `policy support: require "luck": not known; write reason, notice, ticket, step_up, approval or consent`},
 		"duration":           {func(a *App) { a.Policies[0].Duration = Duration(8 * day) }, "policy support: duration 8d: must be from 1s to 7d"},
 		"duration too short": {func(a *App) { a.Policies[0].Duration = 1 }, "policy support: duration 1ns"},
 		"extension short":    {func(a *App) { a.Policies[0].Extension = 1 }, "policy support: extension 1ns: must be from 1m to 1d"},
