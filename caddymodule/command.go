@@ -16,6 +16,7 @@ const (
 	exitPending = 3 // schema plan: something is to be applied
 	exitRefused = 4 // policy test: refused
 	exitUnmet   = 5 // policy check: not all as expected
+	exitFound   = 6 // audit verify: something is not as it was recorded
 )
 
 func init() {
@@ -27,7 +28,8 @@ Works with what the app impersonate keeps and knows: the tables of its audit in 
 directory.
 
 Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema plan) something is to be applied; 4
-(policy test) refused; 5 (policy check) not all is as expected.`,
+(policy test) refused; 5 (policy check) not all is as expected; 6
+(audit verify) something is not as it was recorded.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(auditCommand(), demoCommand(), healthCommand(), schemaCommand(), usersCommand(), policyCommand())
 		},

@@ -36,8 +36,8 @@ func noteText(logID string, at time.Time, t *Tree, previous uint64) string {
 	return string(b)
 }
 
-// sign makes the checkpoint of a tree.
-func sign(logID string, at time.Time, t *Tree, previous uint64, s *Signer) (*Checkpoint, error) {
+// SignCheckpoint makes the checkpoint of a tree; previous is the size of the one before.
+func SignCheckpoint(logID string, at time.Time, t *Tree, previous uint64, s *Signer) (*Checkpoint, error) {
 	text := noteText(logID, at, t, previous)
 	signed, err := note.Sign(&note.Note{Text: text}, s.signer)
 	if err != nil {

@@ -136,7 +136,7 @@ func (r *Recorder) makeCheckpoint() {
 	if s.signer == nil || size <= s.signed {
 		return
 	}
-	c, err := sign(r.logID, cleanTime(r.clock.Now(), r.clock.Now), &s.tree, s.signed, s.signer)
+	c, err := SignCheckpoint(r.logID, cleanTime(r.clock.Now(), r.clock.Now), &s.tree, s.signed, s.signer)
 	if err != nil {
 		r.log.Error("the audit log can't be signed", "error", err)
 		r.armSeal()

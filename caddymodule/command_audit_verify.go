@@ -1,0 +1,252 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/proof"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/sqlite"
+)
+
+func auditVerifyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify [--config <path> | --sqlite <file> | --clickhouse <dsn> | --export <file>] [--key <file>]",
+		Short: "Proves that no row was changed, removed, added or moved",
+		Long: `
+Recomputes every leaf hash and every checkpoint of the audit, and names the rows that are not those recorded: changed,
+missing, cut off, there twice, at another place, covered by no checkpoint; and checkpoints that were changed, forged,
+taken away, or contradict each other. It needs the rows and the public key and asks nobody else.
+
+The rows are those of the configuration's audit, of an SQLite file, of a ClickHouse database, or of an export in JSON
+lines. The key is signing_key.pub from the journal's directory: copy it once, when the gateway is set up, to where
+nobody who can write to the audit can write. With --witness it is also held against checkpoints kept elsewhere, so
+that rows cut off together with their checkpoints are found.
+
+Exit codes: 0 all is as recorded; 1 it could not be read; 6 something is not as recorded.`,
+		RunE: run(verifyAudit),
+	}
+	configFlags(cmd)
+	storeFlags(cmd)
+	cmd.Flags().StringArray("witness", nil, "File of checkpoints kept by a witness; can be given several times")
+	cmd.Flags().String("retained-since", "", "Rows older than this day (2006-01-02) may have been removed by retention")
+	cmd.Flags().Bool("json", false, "Print the report as JSON")
+	return cmd
+}
+
+// storeFlags say where the rows and keys are.
+func storeFlags(cmd *cobra.Command) {
+	cmd.Flags().String("sqlite", "", "The audit's SQLite file")
+	cmd.Flags().String("clickhouse", "", "The audit's ClickHouse database: clickhouse://auditor:password@host:9000/impersonate; {env.NAME} and {file./path} are replaced")
+	cmd.Flags().String("export", "", "An export in JSON lines; - is the standard input")
+	cmd.Flags().StringArray("key", nil, "File of public keys, one a line (default: signing_key.pub in the configuration's journal); can be given several times")
+}
+
+func verifyAudit(cmd *cobra.Command) (code int, err error) {
+	s, err := openStore(cmd)
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	o := proof.Options{Keys: s.keys, Now: time.Now()}
+	files, _ := cmd.Flags().GetStringArray("witness")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return 1, fmt.Errorf("reading the witness: %w", err)
+		}
+		notes, err := proof.SplitNotes(string(text))
+		if err != nil {
+			return 1, fmt.Errorf("reading the witness %s: %w", file, err)
+		}
+		o.Witness = append(o.Witness, notes...)
+	}
+	if day, _ := cmd.Flags().GetString("retained-since"); day != "" {
+		if o.RetainedSince, err = time.Parse(time.DateOnly, day); err != nil {
+			return 1, fmt.Errorf("--retained-since: %w", err)
+		}
+	}
+	total, err := s.Count(cmd.Context())
+	if err != nil {
+		return 1, err
+	}
+	bar := newBar(cmd.ErrOrStderr(), total)
+	o.Progress = bar.to
+	report, err := proof.Verify(cmd.Context(), s.Store, o)
+	bar.end()
+	if err != nil {
+		return 1, err
+	}
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		e := json.NewEncoder(cmd.OutOrStdout())
+		e.SetIndent("", "  ")
+		err = e.Encode(report)
+	} else {
+		printReport(cmd.OutOrStdout(), report)
+	}
+	if !report.Clean() {
+		return exitFound, err
+	}
+	return exitDone, err
+}
+
+func printReport(out io.Writer, r *proof.Report) {
+	for _, f := range r.Findings {
+		fmt.Fprintln(out, f)
+	}
+	if r.More > 0 {
+		fmt.Fprintf(out, "and %d more\n", r.More)
+	}
+	for _, l := range r.Logs {
+		fmt.Fprintf(out, "log %s: %d rows (%d to %d), %d checkpoints, the last of %d rows", l.LogID, l.Rows, l.First, l.Last, l.Checkpoints, l.Covered)
+		for _, n := range []struct {
+			n    uint64
+			what string
+		}{{l.Pending, "wait for their checkpoint"}, {l.Removed, "removed by retention"}, {l.Lost, "lost by the journal"}} {
+			if n.n > 0 {
+				fmt.Fprintf(out, "; %d %s", n.n, n.what)
+			}
+		}
+		fmt.Fprintln(out)
+	}
+	if r.Clean() {
+		fmt.Fprintln(out, "Everything is as it was recorded.")
+		return
+	}
+	fmt.Fprintf(out, "NOT as it was recorded: %d findings.\n", uint64(len(r.Findings))+r.More)
+}
+
+// store is the audit that a command works on.
+type store struct {
+	*proof.Store
+	keys  []string
+	close func() error
+}
+
+func openStore(cmd *cobra.Command) (*store, error) {
+	s := &store{}
+	get := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
+	file, dsn, export := get("sqlite"), get("clickhouse"), get("export")
+	keys, _ := cmd.Flags().GetStringArray("key")
+	if file == "" && dsn == "" && export == "" || len(keys) == 0 {
+		app, done, err := loadApp(cmd)
+		if err != nil {
+			return nil, fmt.Errorf("%w; or name the audit with --sqlite, --clickhouse or --export, and its public key with --key", err)
+		}
+		defer done()
+		if len(keys) == 0 {
+			keys = []string{filepath.Join(app.Audit.Journal, "signing_key.pub")}
+		}
+		if file == "" && dsn == "" && export == "" {
+			for _, sink := range app.sinks {
+				switch sink := sink.(type) {
+				case *SQLiteSink:
+					file = sink.Path
+				case *ClickHouseSink:
+					dsn = sink.DSN
+				}
+			}
+			if dsn != "" {
+				file = ""
+			}
+		}
+	}
+	for _, k := range keys {
+		text, err := os.ReadFile(k)
+		if err != nil {
+			return nil, fmt.Errorf("reading the public key: %w", err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+				s.keys = append(s.keys, line)
+			}
+		}
+	}
+	return s, s.open(cmd.Context(), file, dsn, export, cmd.InOrStdin())
+}
+
+func (s *store) open(ctx context.Context, file, dsn, export string, stdin io.Reader) error {
+	switch {
+	case dsn != "":
+		if err := resolve("--clickhouse", &dsn); err != nil {
+			return err
+		}
+		sink, err := clickhouse.Open(dsn)
+		if err != nil {
+			return err
+		}
+		prefix := "`" + sink.Database() + "`."
+		if err := sink.Close(); err != nil {
+			return err
+		}
+		db, err := clickhouse.OpenReadOnly(dsn)
+		if err != nil {
+			return err
+		}
+		s.Store, s.close = &proof.Store{DB: db, Prefix: prefix, Settings: clickhouse.SortOnDisk}, db.Close
+	case file != "":
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("reading the audit database: %w", err)
+		}
+		db, err := sqlite.OpenReadOnly(file)
+		if err != nil {
+			return err
+		}
+		s.Store, s.close = &proof.Store{DB: db}, db.Close
+	case export != "":
+		in := stdin
+		if export != "-" {
+			f, err := os.Open(export)
+			if err != nil {
+				return fmt.Errorf("reading the export: %w", err)
+			}
+			defer f.Close()
+			in = f
+		}
+		db, done, err := sqlite.ImportExport(ctx, in)
+		if err != nil {
+			return err
+		}
+		s.Store, s.close = &proof.Store{DB: db}, func() error { return errors.Join(db.Close(), done()) }
+	default:
+		return errors.New("there is no audit to read: name one with --sqlite, --clickhouse or --export")
+	}
+	return nil
+}
+
+// bar shows how far a long work has come, on a terminal's last line.
+type bar struct {
+	out   io.Writer
+	total uint64
+	next  time.Time
+	shown bool
+}
+
+func newBar(out io.Writer, total uint64) *bar {
+	return &bar{out: out, total: total, next: time.Now().Add(time.Second)}
+}
+
+func (b *bar) to(n uint64) {
+	if now := time.Now(); now.After(b.next) {
+		b.next, b.shown = now.Add(250*time.Millisecond), true
+		part := min(float64(n)/float64(max(b.total, 1)), 1)
+		done := int(part * 30)
+		fmt.Fprintf(b.out, "\r[%s%s] %3.0f%%  %d of %d rows", bytes.Repeat([]byte("#"), done), bytes.Repeat([]byte("."), 30-done), part*100, n, b.total)
+	}
+}
+
+func (b *bar) end() {
+	if b.shown {
+		fmt.Fprint(b.out, "\r\x1b[K")
+	}
+}

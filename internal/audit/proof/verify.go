@@ -1,0 +1,302 @@
+package proof
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+)
+
+// Options say what an audit is held against.
+type Options struct {
+	// Keys are verifier keys, as signing_key.pub has them. A key that the log itself names in an event covered by a
+	// checkpoint of one of them is trusted too.
+	Keys []string
+	// Witness are notes of checkpoints kept elsewhere; the audit must have each.
+	Witness []string
+	// Now is the time; rows younger than two minutes may wait for their checkpoint.
+	Now time.Time
+	// RetainedSince is when rows must be there from, if retention has removed older ones; the log's own events are heeded
+	// too.
+	RetainedSince time.Time
+	// Progress is called now and then with the number of rows read; may be nil.
+	Progress func(rows uint64)
+}
+
+const (
+	pending = 2 * time.Minute
+	// slack is how long before its end a request may have come: retention goes by when it came.
+	slack = 24 * time.Hour
+)
+
+// Verify checks all logs in the store. The error is for what could not be read; what is not as it was recorded is in the
+// Report.
+func Verify(ctx context.Context, s *Store, o Options) (*Report, error) {
+	v := &verifier{Options: o, store: s, report: &Report{Findings: []Finding{}}, known: map[string]note.Verifier{}}
+	for _, k := range o.Keys {
+		if err := v.trust(k); err != nil {
+			return nil, err
+		}
+	}
+	if len(v.known) == 0 {
+		return nil, errors.New("verifying the audit: no key; give signing_key.pub of the journal's directory")
+	}
+	logs, err := s.Logs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verifying the audit: %w", err)
+	}
+	witness, err := v.witnesses()
+	if err != nil {
+		return nil, fmt.Errorf("verifying the audit: %w", err)
+	}
+	for id := range witness {
+		if !slices.Contains(logs, id) {
+			logs = append(logs, id)
+		}
+	}
+	slices.Sort(logs)
+	for _, id := range logs {
+		if err := v.log(ctx, id, witness[id]); err != nil {
+			return nil, fmt.Errorf("verifying log %s: %w", id, err)
+		}
+	}
+	for k := range v.known {
+		v.report.Keys = append(v.report.Keys, k)
+	}
+	slices.Sort(v.report.Keys)
+	return v.report, nil
+}
+
+type verifier struct {
+	Options
+	store  *Store
+	report *Report
+	known  map[string]note.Verifier
+	read   uint64
+}
+
+func (v *verifier) trust(key string) error {
+	n, err := note.NewVerifier(key)
+	if err != nil {
+		return fmt.Errorf("the verifier key %.80q: %w", key, err)
+	}
+	v.known[key] = n
+	return nil
+}
+
+// signed checks that a note is signed by a key that is trusted.
+func (v *verifier) signed(text string) error {
+	var list []note.Verifier
+	for _, n := range v.known {
+		list = append(list, n)
+	}
+	_, err := note.Open([]byte(text), note.VerifierList(list...))
+	return err
+}
+
+type witnessed struct {
+	size uint64
+	root [32]byte
+	note string
+}
+
+func (v *verifier) witnesses() (map[string][]witnessed, error) {
+	by := map[string][]witnessed{}
+	for i, n := range v.Witness {
+		c, _, err := audit.ParseCheckpoint(n)
+		if err != nil {
+			return nil, fmt.Errorf("the witness's checkpoint %d: %w", i+1, err)
+		}
+		by[c.LogID] = append(by[c.LogID], witnessed{c.Size, c.RootHash, n})
+	}
+	for _, list := range by {
+		slices.SortFunc(list, func(a, b witnessed) int { return int(min(max(int64(a.size)-int64(b.size), -1), 1)) })
+	}
+	return by, nil
+}
+
+// logState is one log under way.
+type logState struct {
+	*verifier
+	log      Log
+	anchor   *audit.Tree // of the last good checkpoint; nil: rows before it are not there
+	last     *audit.Checkpoint
+	broken   map[uint64]bool // sizes of checkpoints that were found wrong
+	witness  []witnessed
+	rows     *stream
+	keys     []string // named by events of the segment
+	retained time.Time
+}
+
+func (l *logState) found(kind string, r *Row, from, to uint64, what string) {
+	f := Finding{Kind: kind, LogID: l.log.LogID, From: from, To: to, What: what}
+	if r != nil {
+		f.Table = r.Table
+	}
+	l.report.add(f)
+}
+
+func (v *verifier) log(ctx context.Context, id string, witness []witnessed) (err error) {
+	l := &logState{verifier: v, log: Log{LogID: id}, anchor: new(audit.Tree), broken: map[uint64]bool{}, witness: witness, retained: v.RetainedSince}
+	before, err := v.store.retained(ctx)
+	if err != nil {
+		return err
+	}
+	if t, err := time.Parse(time.RFC3339Nano, before); err == nil && t.After(l.retained) {
+		l.retained = t
+	}
+	if l.rows, err = v.store.stream(ctx, id); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.rows.Close()) }()
+	list, err := v.store.checkpoints(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, list.rows.Close()) }()
+	for {
+		values, err := list.scan()
+		if err != nil {
+			return fmt.Errorf("reading checkpoints: %w", err)
+		}
+		if values == nil {
+			break
+		}
+		if err := l.checkpoint(values); err != nil {
+			return err
+		}
+	}
+	if err := l.tail(); err != nil {
+		return err
+	}
+	for _, w := range l.witness {
+		l.absent(w)
+	}
+	v.report.Logs = append(v.report.Logs, l.log)
+	return nil
+}
+
+// size is how far the last good checkpoint goes.
+func (l *logState) size() uint64 {
+	if l.last == nil {
+		return 0
+	}
+	return l.last.Size
+}
+
+// segment reads the rows up to a place.
+func (l *logState) segment(to uint64) (*segment, error) {
+	s := &segment{from: l.size() + 1}
+	l.keys = nil
+	for {
+		r, err := l.rows.Next(to)
+		if err != nil || r == nil {
+			return s, err
+		}
+		if l.log.Rows++; l.log.First == 0 {
+			l.log.First = r.Seq
+		}
+		l.log.Last = r.Seq
+		if l.read++; l.read%10_000 == 0 && l.Progress != nil {
+			l.Progress(l.read)
+		}
+		if r.Table == audit.TableEvents && r.Values[3] == audit.EventSigningKeyChanged {
+			l.keys = append(l.keys, field(r.Values[12], "key"))
+		}
+		s.add(r)
+	}
+}
+
+// tail is what is behind the last checkpoint.
+func (l *logState) tail() error {
+	s, err := l.segment(math.MaxUint64)
+	if err != nil {
+		return err
+	}
+	for _, r := range s.extra {
+		l.found(KindDuplicate, r, r.Seq, r.Seq, "another row has this place too; only one of them was recorded")
+	}
+	for _, r := range s.odd {
+		l.found(KindChanged, r, r.Seq, r.Seq, "its values are not those that were recorded"+r.whom())
+	}
+	if len(s.rows) == 0 {
+		return nil
+	}
+	from, to := s.rows[0].seq, s.rows[len(s.rows)-1].seq
+	for _, g := range s.missing(to, nil) {
+		l.missing(g, KindMissing)
+	}
+	if t, ok := l.rows.newest(); ok && l.Now.Sub(t) < pending {
+		l.log.Pending = uint64(len(s.rows))
+		return nil
+	}
+	l.found(KindUnsealed, nil, from, to, "no checkpoint covers the rows: they were added, or checkpoints were taken away, or the gateway was killed and did not start again")
+	return nil
+}
+
+// missing judges places without a row.
+func (l *logState) missing(g audit.Gap, kind string) bool {
+	if !l.retained.IsZero() && (l.last == nil || !l.last.Time.After(l.retained.Add(slack))) {
+		l.log.Removed += g.To - g.From + 1
+		return true
+	}
+	what := "the rows are not there"
+	if kind == KindCutOff {
+		what = "the rows at the end are not there; a signed checkpoint covers them"
+	}
+	l.found(kind, nil, g.From, g.To, what)
+	return false
+}
+
+func (l *logState) absent(w witnessed) {
+	switch {
+	case w.size > max(l.size(), l.log.Last):
+		l.found(KindCutOff, nil, max(l.size(), l.log.Last)+1, w.size, fmt.Sprintf("the witness knows a checkpoint of %d rows", w.size))
+	default:
+		l.found(KindCheckpointMissing, nil, w.size, w.size, "the witness has it")
+	}
+}
+
+func field(detail, name string) string {
+	var m map[string]any
+	if json.Unmarshal([]byte(detail), &m) != nil {
+		return ""
+	}
+	s, _ := m[name].(string)
+	return strings.TrimSpace(s)
+}
+
+// SplitNotes takes apart a file of signed notes, as a witness keeps them: one behind the other.
+func SplitNotes(text string) ([]string, error) {
+	var list []string
+	begin, signed := 0, false
+	for at := 0; at < len(text); {
+		end := strings.IndexByte(text[at:], '\n')
+		if end < 0 {
+			return nil, errors.New("the last note is cut off")
+		}
+		line := text[at : at+end]
+		if signed && !strings.HasPrefix(line, "\u2014 ") {
+			list, begin, signed = append(list, text[begin:at]), at, false
+		}
+		if strings.HasPrefix(line, "\u2014 ") {
+			signed = true
+		}
+		at += end + 1
+	}
+	if signed {
+		return append(list, text[begin:]), nil
+	}
+	if strings.TrimSpace(text[begin:]) != "" {
+		return nil, errors.New("the last note is not signed")
+	}
+	return list, nil
+}
