@@ -98,6 +98,7 @@ func New(o Options) http.Handler {
 	maps.Copy(p.routes, p.requestRoutes())
 	maps.Copy(p.routes, p.historyRoutes())
 	maps.Copy(p.routes, p.reviewRoutes())
+	maps.Copy(p.routes, p.ownerRoutes())
 	p.readings = &readings{events: o.Events, clock: o.Clock, log: o.Log, open: map[readingKey]*reading{}}
 	maps.Copy(p.routes, p.auditRoutes())
 	csrf := http.NewCrossOriginProtection()

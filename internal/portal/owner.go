@@ -1,0 +1,106 @@
+package portal
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
+)
+
+const ownerRoot = root + "/owner"
+
+// ownerRoutes are the pages of those in charge.
+func (p *portal) ownerRoutes() map[string]methods {
+	return map[string]methods{
+		ownerRoot:          {"GET": p.page(p.serveOwner)},
+		ownerRoot + "/end": {"GET": p.page(p.serveOwner), "POST": p.page(p.serveOwnerEnd)},
+	}
+}
+
+type ownerPage struct {
+	page
+	O    *ownerTexts
+	Rows []ownerRow
+	// More: there are so many that not all are drawn.
+	More bool
+}
+
+// ownerRow is somebody in another's account.
+type ownerRow struct {
+	ID, Actor, Target, Reason, Ticket, Mode, Policy string
+	Since, SinceISO, Left, End                      string
+	Emergency                                       bool
+}
+
+// ownerRows bounds how many are drawn: those who have more use the API.
+const ownerRows = 50
+
+// serveOwner shows who is in whose account now.
+func (p *portal) serveOwner(w http.ResponseWriter, r *http.Request, v *viewer) {
+	t := ownerLanguages.In(v.t.Lang)
+	if !v.owner() {
+		problem.Write(w, r, forbidden("This page is for owners."))
+		return
+	}
+	live, err := p.Impersonations.List(r.Context(), "", "active", time.Time{}, ownerRows+1)
+	if err != nil {
+		p.fail(w, r, "listing impersonations", err)
+		return
+	}
+	d := ownerPage{O: t, More: len(live) > ownerRows}
+	now := p.Clock.Now()
+	for _, i := range live[:min(len(live), ownerRows)] {
+		actor := shown(cmp.Or(i.ActorName, i.ActorUsername), maxShown)
+		target := shown(cmp.Or(i.TargetName, i.TargetUsername), maxShown)
+		d.Rows = append(d.Rows, ownerRow{
+			ID: i.ID, Actor: withUsername(actor, i.ActorUsername), Target: withUsername(target, i.TargetUsername),
+			Reason: shown(i.Reason, 3*maxShown), Ticket: shown(i.Ticket, maxShown), Mode: v.t.Mode(i.Mode), Policy: shown(i.Policy, maxShown), Emergency: i.Emergency,
+			Since: plainTime(i.StartedAt), SinceISO: i.StartedAt.UTC().Format(time.RFC3339), Left: v.t.Left(max(i.ExpiresAt.Sub(now), 0)), End: t.end(actor, target),
+		})
+	}
+	d.page = p.pageOf(r, v, t.Heading)
+	p.render(w, r, http.StatusOK, "owner", d)
+}
+
+// serveOwnerEnd ends one. Ending what has ended is no error: somebody else was quicker.
+func (p *portal) serveOwnerEnd(w http.ResponseWriter, r *http.Request, v *viewer) {
+	if !v.owner() {
+		problem.Write(w, r, forbidden("This page is for owners."))
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		problem.Write(w, r, badRequest("The form could not be read."))
+		return
+	}
+	id := r.PostForm.Get("id")
+	if !validID(id) {
+		problem.Write(w, r, notFound())
+		return
+	}
+	i, err := p.Impersonations.Get(r.Context(), id)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		problem.Write(w, r, notFound())
+		return
+	case err != nil:
+		p.fail(w, r, "reading an impersonation", err)
+		return
+	}
+	cause := impersonation.CauseRevoked
+	if v.own(i) {
+		cause = impersonation.CauseStopped
+	}
+	if err := p.Impersonations.End(r.Context(), id, cause, v.actor.Username); err != nil {
+		p.fail(w, r, "ending an impersonation", err)
+		return
+	}
+	if v.live != nil && v.live.ID == id {
+		p.OnStop(w, r, v.live)
+	}
+	http.Redirect(w, r, ownerRoot, http.StatusSeeOther)
+}
