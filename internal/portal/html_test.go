@@ -192,7 +192,7 @@ func TestNastyNames(t *testing.T) {
 	// The actor's own name is no nicer.
 	users[1].Name = nasty[1]
 	for _, n := range nasty { // as far as a directory takes such groups
-		if n != "" && len(n) < 200 && utf8.ValidString(n) && !strings.ContainsRune(n, 0) {
+		if n != "" && len(n) < 200 && utf8.ValidString(n) && !strings.ContainsAny(n, "\u0000\u2028\u202e") {
 			users[1].Groups = append(users[1].Groups, n)
 		}
 	}
