@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
@@ -27,6 +29,9 @@ type ownerPage struct {
 	Rows []ownerRow
 	// More: there are so many that not all are drawn.
 	More bool
+	// Rules are those in force, as people read them.
+	Rules     policy.Description
+	RulesLang string
 }
 
 // ownerRow is somebody in another's account.
@@ -51,7 +56,11 @@ func (p *portal) serveOwner(w http.ResponseWriter, r *http.Request, v *viewer) {
 		p.fail(w, r, "listing impersonations", err)
 		return
 	}
-	d := ownerPage{O: t, More: len(live) > ownerRows}
+	d := ownerPage{O: t, More: len(live) > ownerRows, Rules: v.rules.Policy.Describe(v.t.Lang)}
+	d.RulesLang = v.t.Lang
+	if en := v.rules.Policy.Describe(lang.Default); len(en.General) > 0 && en.General[0] == d.Rules.General[0] {
+		d.RulesLang = lang.Default // nobody has written them in their language
+	}
 	now := p.Clock.Now()
 	for _, i := range live[:min(len(live), ownerRows)] {
 		actor := shown(cmp.Or(i.ActorName, i.ActorUsername), maxShown)

@@ -15,9 +15,9 @@ func TestOwnerEndsWhatIsLive(t *testing.T) {
 	owner.get("/.impersonate/owner").want(t, 200, "Nobody is in somebody else’s account")
 	nasty := `"><img src=x onerror=alert(1)>`
 	admin.post("/.impersonate/start", url.Values{"target": {"sam"}, "reason": {nasty}}).want(t, http.StatusSeeOther)
-	page := owner.get("/.impersonate/owner").want(t, 200, "Alice Ng (admin)", "Sam Reed (sam)", "30 minutes left", "Full access", "support")
+	page := owner.get("/.impersonate/owner").want(t, 200, "Alice Ng (admin)", "Sam Reed (sam)", "30 minutes left", "Full access", "support", "<h3 dir=\"auto\">team</h3>")
 	sound(t, "owner", page.body)
-	if strings.Contains(page.body, "<img") {
+	if strings.Contains(page.body, "<img") || strings.Contains(page.body, "%!") {
 		t.Error("what was written is markup")
 	}
 	// Others are not shown it, and end nothing.
@@ -54,7 +54,7 @@ func TestEveryLanguage(t *testing.T) {
 	b := g.login("admin")
 	owner := g.login("owner")
 	for language, want := range map[string][]string{
-		"en": {"Log in as another user", "Log in as Sam Reed?", "Owners and other protected accounts", "Nothing here", "In charge"},
+		"en": {"Log in as another user", "Log in as Sam Reed?", "Owners and other protected accounts", "Nothing here", "For owners"},
 		"de": {"Als jemand anderes anmelden", "Als Sam Reed anmelden?", "andere geschützte Konten", "Hier ist nichts", "Verwaltung"},
 		"fr": {"Se connecter en tant que quelqu’un d’autre", "Se connecter en tant que Sam Reed ?", "autres comptes protégés", "Rien ici", "Gestion"},
 		"es": {"Entrar como otra persona", "¿Entrar como Sam Reed?", "otras cuentas protegidas", "Aquí no hay nada", "Gestión"},
