@@ -19,7 +19,7 @@ type navItem struct {
 var navItems = []navItem{
 	{path: "", whose: (*viewer).mayList},
 	{path: "requests", whose: func(v *viewer) bool { return v.rules.Policy.Agreed() }, count: (*portal).countWaiting},
-	{path: "access"},
+	{path: "history"},
 	{path: "audit", whose: (*viewer).overseer},
 	{path: "review", whose: (*viewer).overseer},
 	{path: "owner", whose: (*viewer).owner},

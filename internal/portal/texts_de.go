@@ -95,7 +95,7 @@ var german = &texts{
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Verantwortlich", policy.RoleAuditor: "Revision"},
 	Navigation: "Seiten",
-	Pages:      map[string]string{"": "Personen", "requests": "Anfragen", "access": "Zugriffe auf mein Konto", "audit": "Protokoll", "review": "Durchsicht", "owner": "Verwaltung"},
+	Pages:      map[string]string{"": "Personen", "requests": "Anfragen", "history": "Zugriffe auf mein Konto", "audit": "Protokoll", "review": "Durchsicht", "owner": "Verwaltung"},
 	Refusals: map[string]string{
 		policy.RefusedActorInactive:   "Ihr Konto ist deaktiviert, Sie können kein anderes verwenden. Bitten Sie die Administration, es wieder zu aktivieren.",
 		policy.RefusedUnknown:         "Es gibt kein Konto mit diesem Benutzernamen. Prüfen Sie die Schreibweise, oder bitten Sie die Administration, es anzulegen.",

@@ -95,5 +95,5 @@ var english = &texts{
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Owner", policy.RoleAuditor: "Auditor"},
 	Navigation: "Pages",
-	Pages:      map[string]string{"": "People", "requests": "Requests", "access": "My access history", "audit": "Audit", "review": "Review", "owner": "Owner"},
+	Pages:      map[string]string{"": "People", "requests": "Requests", "history": "My access history", "audit": "Audit", "review": "Review", "owner": "Owner"},
 }

@@ -95,7 +95,7 @@ var spanish = &texts{
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Propietario", policy.RoleAuditor: "Auditor"},
 	Navigation: "Páginas",
-	Pages:      map[string]string{"": "Personas", "requests": "Solicitudes", "access": "Accesos a mi cuenta", "audit": "Registro", "review": "Revisión", "owner": "Gestión"},
+	Pages:      map[string]string{"": "Personas", "requests": "Solicitudes", "history": "Accesos a mi cuenta", "audit": "Registro", "review": "Revisión", "owner": "Gestión"},
 	Refusals: map[string]string{
 		policy.RefusedActorInactive:   "Su cuenta está desactivada, así que no puede usar la de nadie. Pida a un administrador que la reactive.",
 		policy.RefusedUnknown:         "No hay ninguna cuenta con ese usuario. Compruebe la ortografía o pida a un administrador que la cree.",

@@ -95,7 +95,7 @@ var french = &texts{
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Propriétaire", policy.RoleAuditor: "Auditeur"},
 	Navigation: "Pages",
-	Pages:      map[string]string{"": "Personnes", "requests": "Demandes", "access": "Accès à mon compte", "audit": "Journal", "review": "Examen", "owner": "Gestion"},
+	Pages:      map[string]string{"": "Personnes", "requests": "Demandes", "history": "Accès à mon compte", "audit": "Journal", "review": "Examen", "owner": "Gestion"},
 	Refusals: map[string]string{
 		policy.RefusedActorInactive:   "Votre compte est désactivé : vous ne pouvez utiliser celui de personne. Demandez à un administrateur de le réactiver.",
 		policy.RefusedUnknown:         "Aucun compte n’a cet identifiant. Vérifiez l’orthographe, ou demandez à un administrateur de le créer.",

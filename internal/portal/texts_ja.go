@@ -95,7 +95,7 @@ var japanese = &texts{
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "オーナー", policy.RoleAuditor: "監査担当"},
 	Navigation: "ページ",
-	Pages:      map[string]string{"": "ユーザー", "requests": "申請", "access": "自分へのアクセス履歴", "audit": "監査", "review": "確認", "owner": "管理"},
+	Pages:      map[string]string{"": "ユーザー", "requests": "申請", "history": "自分へのアクセス履歴", "audit": "監査", "review": "確認", "owner": "管理"},
 	Refusals: map[string]string{
 		policy.RefusedActorInactive:   "あなたのアカウントは無効のため、他の人のアカウントを使用できません。管理者に有効化を依頼してください。",
 		policy.RefusedUnknown:         "そのユーザー名のアカウントはありません。つづりを確認するか、管理者に追加を依頼してください。",
