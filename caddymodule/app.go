@@ -90,10 +90,16 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading directories: %w", err)
 	}
+	scims := 0
 	for _, d := range directories.([]any) { // LoadModule's result for a list
 		opener, ok := d.(SourceOpener)
 		if !ok {
 			return notA(d, "impersonate.directories", "SourceOpener")
+		}
+		if _, ok := d.(*SCIMDirectory); ok {
+			if scims++; scims > 1 {
+				return errors.New("directory scim: there are two; a site has one address for it, so remove one")
+			}
 		}
 		a.directories = append(a.directories, opener)
 	}

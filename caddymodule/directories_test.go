@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"database/sql"
+	"encoding/json"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -100,4 +101,60 @@ func TestDirectorySQL(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestDirectorySCIM: what an identity provider writes is in force at once, and ends an impersonation; it outlives reloads.
+func TestDirectorySCIM(t *testing.T) {
+	w := newWorld(t)
+	w.write("users.yaml", "users:\n  - {id: u1, username: owner, groups: [account-owners]}\n")
+	const token = "a-token-of-the-tests"
+	w.extra = "directory scim {\n\t\t\tbearer " + token + "\n\t\t}"
+	w.mustLoad()
+	scim := func(method, path, body string) map[string]any {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, w.url("/.impersonate/scim/v2"+path), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "application/scim+json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if res.StatusCode/100 != 2 {
+			t.Fatalf("%s %s: %d", method, path, res.StatusCode)
+		}
+		var got map[string]any
+		_ = json.NewDecoder(res.Body).Decode(&got) // a 204 has none
+		return got
+	}
+	id := func(o map[string]any) string {
+		t.Helper()
+		id, ok := o["id"].(string)
+		if !ok {
+			t.Fatal(o)
+		}
+		return id
+	}
+	sam := id(scim("POST", "/Users", `{"userName":"sam","displayName":"Sam Reed"}`))
+	staff := id(scim("POST", "/Users", `{"userName":"alice","displayName":"Alice Ng"}`))
+	scim("POST", "/Groups", `{"displayName":"fieldworkers","members":[{"value":"`+sam+`"}]}`)
+	scim("POST", "/Groups", `{"displayName":"support","members":[{"value":"`+staff+`"}]}`)
+	if status := w.status("/.impersonate/scim/v2/Users"); status != http.StatusUnauthorized {
+		t.Errorf("without the token: %d", status)
+	}
+	alice := client{w.login("alice"), w}
+	w.impersonate(alice.LoginClient, "sam")
+	alice.expect("sam")
+	w.mustLoad()
+	alice.expect("sam")
+	scim("PATCH", "/Users/"+sam, `{"Operations":[{"op":"Replace","path":"active","value":"False"}]}`)
+	alice.expect("alice") // at once
+	scim("PATCH", "/Users/"+sam, `{"Operations":[{"op":"Replace","path":"active","value":"True"}]}`)
+	w.impersonate(alice.LoginClient, "sam")
+	alice.expect("sam")
+	scim("DELETE", "/Users/"+sam, "")
+	alice.expect("alice")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory/scim"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"github.com/seed-240d5494/caddy-impersonate/internal/notify"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
@@ -108,6 +109,9 @@ type Env struct {
 	Store Store
 	// Zone is the one to tell people times in. Nil but for notifiers.
 	Zone *time.Location
+
+	// scim is the accounts an identity provider keeps in the state; nil where that is not open.
+	scim *scim.Service
 }
 
 // now is the clock's time; nil where there is no clock.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory/scim"
 	"github.com/seed-240d5494/caddy-impersonate/internal/gateway"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/login"
@@ -43,6 +44,7 @@ type running struct {
 	tenant    *tenant
 	shipping  *shipping
 	directory *directory.Directory
+	scim      http.Handler // nil: there is none
 	events    *gateway.DirectoryEvents
 	login     *login.Handler
 
@@ -132,12 +134,15 @@ func (a *App) openDirectory(ctx context.Context) error {
 	defer cancel()
 	var sources []Source
 	for _, opener := range a.directories {
-		s, err := opener.OpenSource(ctx, Env{Log: a.log, Clock: a.clock, Store: a.node.Store})
+		s, err := opener.OpenSource(ctx, Env{Log: a.log, Clock: a.clock, Store: a.node.Store, scim: a.node.scim})
 		if err != nil {
 			return fmt.Errorf("opening a directory: %w", err)
 		}
 		if c, ok := s.(io.Closer); ok {
 			a.releases = append(a.releases, c.Close)
+		}
+		if h, ok := s.(*scim.Source); ok {
+			a.scim = h
 		}
 		sources = append(sources, s)
 	}
@@ -203,7 +208,7 @@ func (a *App) openSites(ctx context.Context, rules impersonation.Rules) error {
 		Store: a.node.Store, Sessions: a.node.Sessions, Impersonations: a.node.Impersonations, Rules: rules,
 		Login: a.login, Signer: a.node.Signer, Recorder: a.trail.recorder, Clock: a.clock, Log: a.log,
 		RecordAll: a.Audit.Requests == "all", Reader: reader,
-		Scheme: schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, Banners: a.node.Banners, Zone: a.Notify.Location(),
+		Scheme: schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, SCIM: a.scim, Banners: a.node.Banners, Zone: a.Notify.Location(),
 	})
 	if err != nil {
 		return err

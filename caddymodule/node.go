@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
+	"github.com/seed-240d5494/caddy-impersonate/internal/directory/scim"
 	"github.com/seed-240d5494/caddy-impersonate/internal/gateway"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
@@ -24,6 +25,7 @@ type node struct {
 	*gateway.Node
 	log     *switchedLog
 	tenants stack[tenant]
+	scim    *scim.Service
 }
 
 // tenant is a configuration on a node.
@@ -55,6 +57,7 @@ func acquireNode(ctx context.Context, opener StateOpener, c clock.Clock, log *sl
 			_ = store.Close() // the first error is the one to report
 			return nil, err
 		}
+		n.scim = scim.NewService(store, c)
 		return n, nil
 	})
 	if err != nil {

@@ -8,7 +8,5 @@ package caddymodule
 var unbuilt = []string{
 	"state postgres",
 
-	"directory scim",
-
 	"audit retention",
 }

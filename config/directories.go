@@ -215,3 +215,22 @@ func (s *SQLDirectory) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// SCIMDirectory is accounts and groups that an identity provider writes here, by SCIM 2.0.
+type SCIMDirectory struct {
+	// Bearer is the token the provider sends, of 16 to 1024 characters. Required.
+	Bearer string `json:"bearer"`
+}
+
+// Validate reports what is wrong. It never repeats the token.
+func (s *SCIMDirectory) Validate() error {
+	switch n := len(s.Bearer); {
+	case n == 0:
+		return errors.New("directory scim: bearer: missing; write bearer {env.SCIM_TOKEN}")
+	case n < 16 || n > 1024:
+		return fmt.Errorf("directory scim: bearer: %d characters; write 16 to 1024, such as of: openssl rand -hex 32", n)
+	case strings.ContainsFunc(s.Bearer, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("directory scim: bearer: has a space or a character that is not ASCII, which no provider can send")
+	}
+	return nil
+}

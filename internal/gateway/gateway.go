@@ -53,6 +53,8 @@ type Options struct {
 	Zone *time.Location
 	// Ready adds checks to /readyz.
 	Ready func(context.Context) []Check
+	// SCIM serves provisioning; nil: there is none.
+	SCIM http.Handler
 }
 
 // Check is one line of /readyz.
@@ -260,6 +262,13 @@ func (g *Gateway) mount() {
 		StepUp:         g.Login.StepUp,
 	}))
 	g.own.Handle(Prefix, pages)
+	if g.SCIM != nil {
+		g.own.HandleFunc(scimPrefix, func(w http.ResponseWriter, r *http.Request) {
+			r = r.Clone(r.Context())
+			r.URL.Scheme = g.Scheme(r)
+			g.SCIM.ServeHTTP(w, r)
+		})
+	}
 	g.own.HandleFunc("GET "+framePath, g.serveFrame)
 	g.own.HandleFunc("GET "+refusedPath, g.serveRefused)
 	g.own.HandleFunc(Prefix+"assets/", func(w http.ResponseWriter, r *http.Request) {

@@ -56,13 +56,16 @@ func (s *Site) servePages(w http.ResponseWriter, r *http.Request) {
 	s.own.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), foundKey{}, f)))
 }
 
+// scimPrefix is where an identity provider writes accounts. It has a token and no cookie.
+const scimPrefix = Prefix + "scim/v2/"
+
 // forEveryone tells which pages are the same for all, and may be kept by caches: no cookie goes with them.
 func forEveryone(path string) bool {
 	switch path {
 	case Prefix + "jwks.json", Prefix + "healthz", Prefix + "readyz":
 		return true
 	}
-	return strings.HasPrefix(path, Prefix+"assets/")
+	return strings.HasPrefix(path, Prefix+"assets/") || strings.HasPrefix(path, scimPrefix)
 }
 
 // needsState answers in a page's place while nobody can tell who asks for it: they may well be logged in.

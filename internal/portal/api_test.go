@@ -64,7 +64,7 @@ func TestEveryStatus(t *testing.T) {
 		// Of later versions.
 		{admin, "GET", api + "audit/requests", "", "", 403, "forbidden", ""},
 		{admin, "PUT", api + "settings/retention", "{}", js, 501, "not-available", ""},
-		{nobody, "GET", "/.impersonate/scim/v2/Users", "", "", 501, "not-available", ""},
+		{nobody, "GET", "/.impersonate/scim/v2/Users", "", "", 404, "not-found", ""},
 		// Users.
 		{sam, "GET", api + "users", "", "", 403, "impersonation-refused", ""},
 		{admin, "GET", api + "users?limit=0", "", "", 400, "bad-request", ""},

@@ -193,7 +193,7 @@ func (m methods) allow() string {
 
 // later are the addresses kept for what this version does not have.
 func later(path string) bool {
-	for _, p := range []string{apiRoot + "/settings/", root + "/scim/v2/"} {
+	for _, p := range []string{apiRoot + "/settings/"} {
 		if strings.HasPrefix(path, p) {
 			return true
 		}

@@ -274,6 +274,14 @@ type Store interface {
 	Setting(ctx context.Context, name string) (string, error)
 	PutSetting(ctx context.Context, name, value string) error
 
+	// PutSCIM adds a resource of Version 1, or puts a later one in the place of the version before; ErrConflict when
+	// another of its kind has the name, or the id is taken; ErrNotFound when that version is not there.
+	PutSCIM(ctx context.Context, r *SCIMResource) error
+	// EachSCIM calls f for every one, by kind and id; an error from f ends it and is returned as it is.
+	EachSCIM(ctx context.Context, f func(*SCIMResource) error) error
+	// DeleteSCIM removes one; ErrNotFound when it is not there.
+	DeleteSCIM(ctx context.Context, kind, id string) error
+
 	Ping(ctx context.Context) error
 	Close() error
 }

@@ -62,6 +62,7 @@ func Run(t *testing.T, open Open) {
 		{"Languages", personLanguages},
 		{"Keys", keys},
 		{"Settings", settings},
+		{"SCIM", scim},
 		{"Limits", limits},
 		{"NothingShared", nothingShared},
 		{"Cancelled", cancelled},
