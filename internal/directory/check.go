@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -41,8 +42,8 @@ func CheckUsername(s string) error {
 	return checkText(s, maxUsername)
 }
 
-// check tells why an account can't be used. A name, an email or an attribute that can't be is left out instead: no
-// decision is made on a name, and a condition on an attribute that is not there refuses.
+// check tells why an account can't be used. A name, an email, a group or an attribute that can't be is left out instead:
+// no decision is made on a name, no rule can name such a group, and a condition on an attribute that is not there refuses.
 func (u *User) check() error {
 	if err := CheckUsername(u.Username); err != nil {
 		return fmt.Errorf("the username %.80q %w", u.Username, err)
@@ -56,10 +57,8 @@ func (u *User) check() error {
 	if len(u.Groups) > maxGroups {
 		return fmt.Errorf("%s: %d groups; at most %d", u.Username, len(u.Groups), maxGroups)
 	}
-	for _, g := range u.Groups {
-		if err := checkText(g, maxGroup); err != nil {
-			return fmt.Errorf("%s: a group %w", u.Username, err)
-		}
+	if unusable := func(g string) bool { return g == "" || checkText(g, maxGroup) != nil }; slices.ContainsFunc(u.Groups, unusable) {
+		u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), unusable) // an empty list stays one: known to be empty
 	}
 	if checkText(u.Name, maxName) != nil {
 		u.Name = ""

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,9 +137,10 @@ func TestUnusable(t *testing.T) {
 	}
 	l := &list{name: "ldap", users: []User{
 		named("a\nb", nil),
-		named("group", func(u *User) { u.Groups = []string{"a\x00"} }),
+		named("groups", func(u *User) { u.Groups = slices.Repeat([]string{"g"}, maxGroups+1) }),
+		named("group", func(u *User) { u.Groups = []string{"a\x00", "g"} }),
 		named("id", func(u *User) { u.ID = strings.Repeat("x", 300) }),
-		named("off", func(u *User) { u.Groups, u.Active = []string{"a\x00"}, false }),
+		named("off", func(u *User) { u.ID, u.Active = "a\x00", false }),
 		named("name", func(u *User) {
 			u.Name, u.Email, u.Attributes = "a\x07", strings.Repeat("x", 400), map[string]string{"a b": "c", "ok": "v", "bad": "\x00"}
 		}),
@@ -149,7 +151,10 @@ func TestUnusable(t *testing.T) {
 	if err := d.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if d.Len() != 3 {
+	if u, _ := d.Lookup("group"); u == nil || !slices.Equal(u.Groups, []string{"g"}) {
+		t.Errorf("a group that can't be used: %+v", u)
+	}
+	if d.Len() != 4 {
 		t.Errorf("%d accounts", d.Len())
 	}
 	for name, want := range map[string]bool{"off": false, "name": true, "twice": false} {
