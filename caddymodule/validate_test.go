@@ -181,7 +181,7 @@ func TestJSONRefuses(t *testing.T) {
 		"unknown key":       {`{` + oidc + `,"retention":"400d"}`, `unknown field "retention"`},
 		"unknown oidc key":  {`{"oidc":{"prompt":"login"}}`, `unknown field "prompt"`},
 		"unknown backend":   {`{` + oidc + `,"state":{"backend":"postgres"}}`, "unknown module: impersonate.state.postgres"},
-		"unknown source":    {`{` + oidc + `,"directories":[{"source":"scim"}]}`, "unknown module: impersonate.directories.scim"},
+		"unknown source":    {`{` + oidc + `,"directories":[{"source":"nowhere"}]}`, "unknown module: impersonate.directories.nowhere"},
 		"unknown sink":      {`{` + oidc + `,"audit":{"sinks":[{"sink":"kafka"}]}}`, "unknown module: impersonate.sinks.kafka"},
 		"unbuilt require":   {`{` + oidc + `,"policies":[{"name":"a","actor":{"users":["a"]},"target":{"users":["b"]},"require":["blood"]}]}`, `require "blood": not known; write reason`},
 		"two of a sink":     {`{` + oidc + `,"audit":{"sinks":[{"sink":"sqlite"},{"sink":"sqlite","path":"/x"}]}}`, "there are two sinks of the kind sqlite"},
