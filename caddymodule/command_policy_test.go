@@ -52,15 +52,18 @@ func TestPolicyTest(t *testing.T) {
 		want []string // in this order
 	}{
 		"allowed": {
-			[]string{"--actor", "sue", "--target", "SAM", "--at", "2026-03-02T10:00:00+01:00", "--ip", "10.1.2.3"}, exitDone,
+			[]string{"--actor", "sue", "--target", "SAM", "--at", "2026-03-02T10:00:00+01:00", "--ip", "10.1.2.3"},
+			exitDone,
 			[]string{"Sue Pervisor (sue) as Sam Reed (sam)", "ALLOWED by policy office: full access, for 30 minutes", "requires: reason, ticket", "office", "decides", "names the actor (group support) and the target (group field)", "support", "not_reached"},
 		},
 		"after hours": {
-			[]string{"--actor", "sue", "--target", "sam", "--at", "2026-03-02T20:00:00+01:00", "--ip", "10.1.2.3"}, exitDone,
+			[]string{"--actor", "sue", "--target", "sam", "--at", "2026-03-02T20:00:00+01:00", "--ip", "10.1.2.3"},
+			exitDone,
 			[]string{"ALLOWED by policy support: read only", "office", "outside_hours", "Monday to Friday 08:00–18:00 (Europe/Berlin)", "support", "decides"},
 		},
 		"condition fails": {
-			[]string{"--actor", "sue", "--target", "fay", "--at", "2026-03-02T20:00:00+01:00", "--ip", "10.1.2.3"}, exitRefused,
+			[]string{"--actor", "sue", "--target", "fay", "--at", "2026-03-02T20:00:00+01:00", "--ip", "10.1.2.3"},
+			exitRefused,
 			[]string{"REFUSED: condition_failed", "because:", "no attribute department", "support", "condition_failed"},
 		},
 		"nowhere":       {[]string{"--actor", "sue", "--target", "sam", "--at", "2026-03-02T10:00:00Z"}, exitRefused, []string{"REFUSED: condition_failed", "because: no request is known"}},

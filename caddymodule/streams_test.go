@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 net/http offers no extended CONNECT (RFC 8441) to clients
+
 package caddymodule
 
 import (

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // TableImpersonations is what an export calls the rows of the view.
@@ -268,11 +269,8 @@ func (c *CSVWriter) End(map[string]int) error {
 // them, also after blanks, gets an apostrophe before it. Rows hold no control characters.
 func cell(s string) string {
 	bare := strings.TrimLeft(s, " \u00a0\u3000\ufeff\t\r\n'\"")
-	for _, c := range bare {
-		if strings.ContainsRune("=+-@|%＝＋－＠", c) {
-			return "'" + s
-		}
-		break
+	if c, _ := utf8.DecodeRuneInString(bare); bare != "" && strings.ContainsRune("=+-@|%＝＋－＠", c) {
+		return "'" + s
 	}
 	return s
 }
@@ -287,8 +285,15 @@ func (f Filter) Values() func(yield func(name, value string) bool) {
 	}
 	return func(yield func(name, value string) bool) {
 		for _, v := range [][2]string{
-			{"actor", f.Actor}, {"target", f.Target}, {"impersonation", f.Impersonation}, {"from", at(f.From)}, {"to", at(f.To)},
-			{"outcome", f.Outcome}, {"type", f.Type}, {"log", f.Log}, {"q", f.Q},
+			{"actor", f.Actor},
+			{"target", f.Target},
+			{"impersonation", f.Impersonation},
+			{"from", at(f.From)},
+			{"to", at(f.To)},
+			{"outcome", f.Outcome},
+			{"type", f.Type},
+			{"log", f.Log},
+			{"q", f.Q},
 		} {
 			if v[1] != "" && !yield(v[0], v[1]) {
 				return

@@ -1,12 +1,9 @@
 package gateway_test
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -67,99 +64,6 @@ func connections(begun *atomic.Int64, done chan<- error) http.HandlerFunc {
 		default:
 			_ = page(w, r)
 		}
-	}
-}
-
-// open begins one of them, and gives back what blocks until it is cut.
-func (b *browser) open(path string) (cut func() error) {
-	b.t.Helper()
-	switch path {
-	case "/ws":
-		conn, rd := b.websocket()
-		return func() error {
-			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-			_, err := rd.ReadByte()
-			return timeoutIsNil(err)
-		}
-	case "/poll":
-		errs := make(chan error, 1)
-		go func() {
-			res, err := b.c.Do(b.request("GET", path, "", "Accept", "application/json", "Sec-Fetch-Dest", "empty"))
-			if err == nil {
-				_ = res.Body.Close()
-				if res.StatusCode == http.StatusConflict {
-					err = errors.New("409")
-				}
-			}
-			errs <- err
-		}()
-		b.until("the app is at it", func() bool { return b.begun.Load() == 1 })
-		return func() error { return <-errs }
-	case "/upload":
-		rd, wr := io.Pipe()
-		r := b.request("POST", path, "", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin")
-		r.Body = rd
-		errs := make(chan error, 1)
-		go func() {
-			res, err := b.c.Do(r)
-			if err == nil {
-				_ = res.Body.Close()
-				if res.StatusCode == http.StatusConflict {
-					err = errors.New("409")
-				}
-			}
-			errs <- err
-		}()
-		_, err := wr.Write(make([]byte, 100_000))
-		b.must(err)
-		b.until("the app is at it", func() bool { return b.begun.Load() == 1 })
-		b.t.Cleanup(func() { _ = wr.Close() })
-		return func() error { return <-errs }
-	}
-	res, err := b.c.Do(b.request("GET", path, "", "Sec-Fetch-Dest", "empty"))
-	b.must(err)
-	if _, err := io.ReadFull(res.Body, make([]byte, 10)); err != nil {
-		b.t.Fatal(err)
-	}
-	return func() error {
-		defer func() { _ = res.Body.Close() }()
-		_, err := io.Copy(io.Discard, res.Body)
-		return err
-	}
-}
-
-func timeoutIsNil(err error) error {
-	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
-		return nil
-	}
-	return err
-}
-
-// websocket opens one and sees that it echoes.
-func (b *browser) websocket() (net.Conn, *bufio.Reader) {
-	b.t.Helper()
-	conn, err := net.Dial("tcp", b.url().Host)
-	b.must(err)
-	b.t.Cleanup(func() { _ = conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-Fetch-Dest: websocket\r\nCookie: impersonate=%s\r\n\r\n", b.url().Host, b.raw)
-	b.must(err)
-	rd := bufio.NewReader(conn)
-	res, err := http.ReadResponse(rd, nil)
-	b.must(err)
-	if res.StatusCode != http.StatusSwitchingProtocols {
-		b.t.Fatalf("status %d", res.StatusCode)
-	}
-	b.echo(conn, rd)
-	return conn, rd
-}
-
-func (b *browser) echo(conn net.Conn, rd *bufio.Reader) {
-	b.t.Helper()
-	_, err := io.WriteString(conn, "hello\n")
-	b.must(err)
-	if line, err := rd.ReadString('\n'); err != nil || line != "hello\n" {
-		b.t.Fatalf("%q, %v", line, err)
 	}
 }
 

@@ -122,8 +122,7 @@ type stream struct {
 
 	got  atomic.Int64
 	up   io.Writer // of a WebSocket, an upload
-	sent int64
-	read func() // of what is stalled
+	read func()    // of what is stalled
 	over chan struct{}
 	at   time.Time // of over
 	err  error     // how it ended; nil: whole

@@ -245,8 +245,20 @@ func TestSupervising(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"team-*", "team-", true}, {"team-*", "team", false}, {"*", "", true}, {"a*b", "ab", true}, {"a*b", "aXb", true}, {"a*b", "a", false}, {"ab*b", "ab", false},
-		{"*-lead-*", "x-lead-y", true}, {"*-lead-*", "-lead", false}, {"x", "x", true}, {"x", "xy", false}, {"*a*a", "a", false}, {"*a*a", "aa", true}, {"*a*a", "aba", true},
+		{"team-*", "team-", true},
+		{"team-*", "team", false},
+		{"*", "", true},
+		{"a*b", "ab", true},
+		{"a*b", "aXb", true},
+		{"a*b", "a", false},
+		{"ab*b", "ab", false},
+		{"*-lead-*", "x-lead-y", true},
+		{"*-lead-*", "-lead", false},
+		{"x", "x", true},
+		{"x", "xy", false},
+		{"*a*a", "a", false},
+		{"*a*a", "aa", true},
+		{"*a*a", "aba", true},
 	} {
 		if got := fitsPattern(row.pattern, row.name); got != row.want {
 			t.Errorf("%q fits %q: %t", row.name, row.pattern, got)

@@ -215,7 +215,8 @@ func model(r Rules, in Input) (code, policy string) {
 		if i := slices.IndexFunc(hold, func(h struct {
 			hours []Hours
 			holds func(t time.Time) bool
-		}) bool {
+		},
+		) bool {
 			return slices.Equal(h.hours, p.Hours)
 		}); !hold[i].holds(in.Now) {
 			unmet = "outside_hours"

@@ -202,8 +202,15 @@ func readHostile(s *suite) {
 		}
 	}
 	for _, f := range []audit.Filter{
-		{Q: strings.Repeat("x", 201)}, {Q: "\xff"}, {Q: "\x00"}, {Actor: strings.Repeat("x", 257)}, {Outcome: "a b"}, {Type: "'"},
-		{From: now(), To: now()}, {From: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)}, {To: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{Q: strings.Repeat("x", 201)},
+		{Q: "\xff"},
+		{Q: "\x00"},
+		{Actor: strings.Repeat("x", 257)},
+		{Outcome: "a b"},
+		{Type: "'"},
+		{From: now(), To: now()},
+		{From: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{To: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		if _, err := reader.Requests(s.ctx, f, audit.Page{}); err == nil {
 			s.Errorf("%+v is taken", f)

@@ -281,9 +281,20 @@ func TestBoolOf(t *testing.T) {
 		v    any
 		want string
 	}{
-		{true, "true"}, {int64(1), "true"}, {"t", "true"}, {[]byte("Enabled"), "true"}, {[]byte{1}, "true"}, {float64(1), "true"},
-		{nil, "false"}, {int64(0), "false"}, {"no", "false"}, {"", "false"}, {[]byte{0}, "false"},
-		{int64(2), "error"}, {"ok", "error"}, {"null", "error"},
+		{true, "true"},
+		{int64(1), "true"},
+		{"t", "true"},
+		{[]byte("Enabled"), "true"},
+		{[]byte{1}, "true"},
+		{float64(1), "true"},
+		{nil, "false"},
+		{int64(0), "false"},
+		{"no", "false"},
+		{"", "false"},
+		{[]byte{0}, "false"},
+		{int64(2), "error"},
+		{"ok", "error"},
+		{"null", "error"},
 	} {
 		got, err := boolOf(tt.v)
 		s := fmt.Sprint(got)
