@@ -104,7 +104,9 @@ func (m *Message) digestText(t *Text, w *words, zone *time.Location) {
 	}
 	t.Facts = []Fact{
 		{w.week, d.From.In(zone).Format("2006-01-02") + " – " + d.Until.In(zone).Add(-time.Second).Format("2006-01-02")},
-		{w.total, strconv.Itoa(d.Total)}, {w.unusual, strconv.Itoa(d.Unusual)}, {w.unreviewed, strconv.Itoa(d.Unreviewed)},
+		{w.total, strconv.Itoa(d.Total)},
+		{w.unusual, strconv.Itoa(d.Unusual)},
+		{w.unreviewed, strconv.Itoa(d.Unreviewed)},
 	}
 	t.Urgent = d.Unreviewed > 0
 	for _, l := range d.Lines {
