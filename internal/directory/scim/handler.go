@@ -305,9 +305,7 @@ func activate(o object) error {
 	key := keyOf(o, "active")
 	switch v := o[key].(type) {
 	case nil:
-		if _, there := o[key]; there {
-			delete(o, key)
-		}
+		delete(o, key)
 	case bool:
 	case string:
 		switch strings.ToLower(v) {

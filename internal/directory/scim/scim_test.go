@@ -282,21 +282,24 @@ func TestListsAndFilters(t *testing.T) {
 		t.Error(got)
 	}
 	for text, want := range map[string]int{
-		`userName eq "U03"`:                                            1,
-		`userName ne "u03"`:                                            24,
-		`userName sw "u1"`:                                             10,
-		`userName co "0" and active eq true`:                           7, // 00 02 04 06 08 10 20
-		`userName ew "5"`:                                              2,
-		`active eq false`:                                              12,
-		`not (active eq false)`:                                        13,
-		`title eq "t1" or title eq "t2" and active eq false`:           1,
-		`(title eq "t1" or title eq "t2") and active eq false`:         1,
-		`nickName pr`:                                                  0,
-		`title pr`:                                                     25,
-		`emails.value eq "u3@example.com"`:                             1,
-		`emails[type eq "work" and value co "@"]`:                      25,
-		`emails[type eq "home"]`:                                       0,
-		`meta.created ge "2026-01-01T00:00:00Z"`:                       25,
+		`userName eq "U03"`:                  1,
+		`userName ne "u03"`:                  24,
+		`userName sw "u1"`:                   10,
+		`userName co "0" and active eq true`: 7,
+		`userName ew "5"`:                    2,
+		`active eq false`:                    12,
+		`not (active eq false)`:              13,
+
+		`title eq "t1" or title eq "t2" and active eq false`:   1,
+		`(title eq "t1" or title eq "t2") and active eq false`: 1,
+
+		`nickName pr`:                             0,
+		`title pr`:                                25,
+		`emails.value eq "u3@example.com"`:        1,
+		`emails[type eq "work" and value co "@"]`: 25,
+		`emails[type eq "home"]`:                  0,
+		`meta.created ge "2026-01-01T00:00:00Z"`:  25,
+
 		`urn:ietf:params:scim:schemas:core:2.0:User:userName eq "u03"`: 1,
 	} {
 		got := p.do("GET", "/Users?filter="+strings.NewReplacer(" ", "%20", `"`, "%22", "[", "%5B", "]", "%5D", "&", "%26").Replace(text), "", 200)
