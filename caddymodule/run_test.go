@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
@@ -66,12 +66,7 @@ const usersYAML = `users:
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), journal: "journal"}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.addr = l.Addr().String()
-	l.Close()
+	w.addr = freeport.Addr(t)
 	w.provider = idptest.StartOP(t, idptest.Config{
 		Clients: []idptest.Client{{ID: "gateway", Secret: "reload-test-secret", RedirectURIs: []string{w.url("/.impersonate/callback")}}},
 		Users:   map[string]idptest.User{"alice": {Claims: map[string]any{"name": "Alice Ng"}}, "sam": {}, "owner": {}},

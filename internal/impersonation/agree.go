@@ -131,7 +131,7 @@ func (m *Manager) answer(ctx context.Context, id string, by Deciding, f func(con
 	if by.Session == nil {
 		return nil, errors.New("deciding on a request: no session")
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.within())
 	defer cancel()
 	m.asking.Lock()
 	defer m.asking.Unlock()

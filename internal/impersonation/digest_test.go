@@ -51,6 +51,9 @@ func TestDigest(t *testing.T) {
 		t.Errorf("lines %+v", lines)
 	}
 	due()
+	if err := w.queue.Close(t.Context()); err != nil { // it is written down what was delivered
+		t.Fatal(err)
+	}
 	w.reopen()
 	w.use()
 	due()

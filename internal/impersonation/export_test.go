@@ -6,7 +6,7 @@ import (
 )
 
 // SetWriteTimeout shortens what a start waits for store and journal.
-func (m *Manager) SetWriteTimeout(d time.Duration) { m.writeTimeout = d }
+func (m *Manager) SetWriteTimeout(d time.Duration) { m.writeTimeout.Store(int64(d)) }
 
 // StopTimers leaves ends by the clock to those who ask.
 func (m *Manager) StopTimers() {

@@ -18,7 +18,7 @@ import (
 //
 // A *[policy.Refusal] says why not; an *[Ended], that it is over. After any other error nothing has changed.
 func (m *Manager) Extend(ctx context.Context, l *Live, press int, ip netip.Addr) (*Live, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.within())
 	defer cancel()
 	c := l.c
 	c.extending.Lock()

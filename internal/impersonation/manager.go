@@ -93,7 +93,7 @@ type Manager struct {
 	stats      counters
 	complaints complaints
 
-	writeTimeout time.Duration // of a start
+	writeTimeout atomic.Int64 // of a start, a time.Duration
 
 	closing chan struct{} // closed by Close
 	ctx     context.Context
@@ -113,8 +113,9 @@ func NewManager(o Options) *Manager {
 	m := &Manager{
 		store: o.Store, clock: o.Clock, rand: o.Rand, log: o.Log, counts: o.Counts, onEnd: o.OnEnd, notices: o.Notices,
 		bySession: make(map[state.Hash]*core), byID: make(map[string]*core), pending: make(map[string]*core),
-		early: make(map[string]bool), writeTimeout: writeTimeout, changed: make(chan struct{}), closing: make(chan struct{}),
+		early: make(map[string]bool), changed: make(chan struct{}), closing: make(chan struct{}),
 	}
+	m.writeTimeout.Store(int64(writeTimeout))
 	if m.clock == nil {
 		m.clock = clock.System
 	}
@@ -364,3 +365,6 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	return nil
 }
+
+// within is how long a write may take that goes on although whoever asked for it has left.
+func (m *Manager) within() time.Duration { return time.Duration(m.writeTimeout.Load()) }

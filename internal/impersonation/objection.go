@@ -44,7 +44,7 @@ func (m *Manager) Object(ctx context.Context, id string, by *identity.Identity, 
 	if d, ok := cur.Policy.Named(i.Policy); ok && d.LockOnObjection {
 		consequence = ConsequenceLocked
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.within())
 	defer cancel()
 	if consequence == ConsequenceLocked { // first of all, whatever is broken
 		if err := m.lock(ctx, i); err != nil {

@@ -52,7 +52,7 @@ func (m *Manager) Ask(ctx context.Context, req StartRequest) (*state.Request, er
 		return nil, errors.New("asking for an impersonation: no session")
 	}
 	m.Of(ctx, req.Session.ID)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.within())
 	defer cancel()
 	m.asking.Lock()
 	defer m.asking.Unlock()
@@ -262,7 +262,7 @@ func (m *Manager) expireRequests(ctx context.Context) {
 	if cur == nil || m.isClosed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.within())
 	defer cancel()
 	now := m.clock.Now()
 	open, err := m.store.OpenRequests(ctx)

@@ -56,7 +56,7 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 		return nil, refusal
 	}
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.within())
 	defer cancel()
 	row := c.view.Load().Impersonation
 	told, refusal := m.telling(ctx, cur, &row, c.verdict.Load().decision)

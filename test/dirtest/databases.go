@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // Database is a running PostgreSQL or MariaDB.
@@ -30,7 +32,7 @@ func StartPostgres(t *testing.T) *Database {
 		return cmd
 	}
 	Run(t, command("initdb", "-D", data, "--auth=trust", "--username=test", "--encoding=UTF8", "--locale=C", "--no-sync"))
-	d := &Database{Server: &Server{t: t, over: syscall.SIGINT, Addr: freeAddr(t), Dir: dir}}
+	d := &Database{Server: &Server{t: t, over: syscall.SIGINT, Addr: freeport.Addr(t), Dir: dir}}
 	host, port, err := net.SplitHostPort(d.Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +70,7 @@ func StartMariaDB(t *testing.T) *Database {
 		return cmd
 	}
 	Run(t, command(install, "--no-defaults", "--auth-root-authentication-method=normal", "--datadir="+data, "--skip-test-db"))
-	d := &Database{Server: &Server{t: t, over: syscall.SIGTERM, Addr: freeAddr(t), Dir: dir}}
+	d := &Database{Server: &Server{t: t, over: syscall.SIGTERM, Addr: freeport.Addr(t), Dir: dir}}
 	host, port, err := net.SplitHostPort(d.Addr)
 	if err != nil {
 		t.Fatal(err)

@@ -102,16 +102,6 @@ func program(t *testing.T, patterns ...string) string {
 	return ""
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func accepts(addr string) bool {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // Slapd is a running OpenLDAP for dc=example,dc=com: by ldap:// at Addr, with StartTLS, and by ldaps:// at TLSAddr.
@@ -86,7 +88,7 @@ func StartSlapd(t *testing.T, ldif string) *Slapd {
 	t.Helper()
 	slapd := program(t, "/usr/sbin/slapd")
 	dir := t.TempDir()
-	s := &Slapd{Server: &Server{t: t, over: syscall.SIGINT, Addr: freeAddr(t), Dir: dir}, TLSAddr: freeAddr(t), CA: filepath.Join(dir, "cert.pem")}
+	s := &Slapd{Server: &Server{t: t, over: syscall.SIGINT, Addr: freeport.Addr(t), Dir: dir}, TLSAddr: freeport.Addr(t), CA: filepath.Join(dir, "cert.pem")}
 	certify(t, dir)
 	write(t, filepath.Join(dir, "slapd.conf"), strings.ReplaceAll(slapdConf, "@DIR@", dir))
 	write(t, filepath.Join(dir, "init.ldif"), slapdBase+ldif)

@@ -10,13 +10,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // startDjango runs a stock Django admin with RemoteUserMiddleware (deploy/app): a session cookie of its own, a CSRF
 // cookie, gzip. It returns host:port.
 func startDjango(t *testing.T) string {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	dir, err := filepath.Abs("../../deploy/app")
 	if err != nil {
 		t.Fatal(err)

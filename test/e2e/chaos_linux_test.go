@@ -93,12 +93,19 @@ func TestChaos(t *testing.T) {
 	if lost > 0 || twice > 0 {
 		t.Errorf("%d answered requests have no row, %d rows are there twice", lost, twice)
 	}
-	fmt.Printf("CHAOS requests=%d lost=%d twice=%d\n", len(answered), lost, twice)
+	if clean, said := c.verifies(c.ch.DSN); !clean {
+		t.Errorf("what was recorded does not verify:\n%s", said)
+	}
+	// Package tamper's own test does this in short.
+	if os.Getenv("CHAOS_SECONDS") != "" {
+		found, tried := c.tampering()
+		fmt.Printf("CHAOS requests=%d lost=%d twice=%d tampering=%d/%d\n", len(answered), lost, twice, found, tried)
+	}
 }
 
 func startChaos(t *testing.T, seed uint64) *chaos {
 	t.Helper()
-	c := &chaos{t: t, rand: rand.New(rand.NewPCG(seed, 0)), ch: chtest.StartOwn(t), fs: newSmallFS(t, 24), parts: newParts(t)}
+	c := &chaos{t: t, rand: rand.New(rand.NewPCG(seed, 0)), ch: chtest.StartOwn(t), fs: newSmallFS(t, 16), parts: newParts(t)}
 	c.parts.App = startMirror(t)
 	c.parts.ClickHouse = c.ch.DSN
 	run(t, "impersonate", "schema", "apply", "--dsn", c.ch.DSN)
@@ -178,14 +185,14 @@ func (c *chaos) watchOwn(bob *person) (failures func() string) {
 func (c *chaos) served(what string, more int) {
 	c.t.Helper()
 	at := c.load.count()
-	waitFor(c.t, 2*time.Minute, what, func() bool { return c.load.count() > at+more })
+	waitFor(c.t, 4*time.Minute, what, func() bool { return c.load.count() > at+more })
 }
 
 // refused waits until impersonated requests are refused.
 func (c *chaos) refused(what string) {
 	c.t.Helper()
 	at := c.load.failed.Load()
-	waitFor(c.t, 2*time.Minute, what, func() bool { return c.load.failed.Load() > at+20 })
+	waitFor(c.t, 4*time.Minute, what, func() bool { return c.load.failed.Load() > at+20 })
 }
 
 func (c *chaos) killGateway() {

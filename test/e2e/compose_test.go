@@ -15,6 +15,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // loadCompose reads docker-compose.yml with the library docker compose itself is made of: its schema, its
@@ -123,8 +124,8 @@ func startOrder(t *testing.T, p *types.Project) map[string]int {
 func TestComposePartsNatively(t *testing.T) {
 	ch := chtest.StartOwn(t)
 	dir := t.TempDir()
-	site := "http://" + strings.Replace(freeAddr(t), "127.0.0.1", "localhost", 1)
-	issuer := "http://" + strings.Replace(freeAddr(t), "127.0.0.1", "localhost", 1)
+	site := "http://" + strings.Replace(freeport.Addr(t), "127.0.0.1", "localhost", 1)
+	issuer := "http://" + strings.Replace(freeport.Addr(t), "127.0.0.1", "localhost", 1)
 	secret := filepath.Join(dir, "oidc_client_secret")
 	write(t, secret, "native-native-native-native-1234")
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 var csrfField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
@@ -19,7 +20,7 @@ var csrfField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
 // The demo with a real ClickHouse: it makes the tables itself, and what is done in it is there, as the terminal says.
 func TestDemoWithClickHouse(t *testing.T) {
 	ch := chtest.StartOwn(t)
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	out := &logBuffer{}
 	cmd := exec.Command(binary, "impersonate", "demo", "--addr", addr, "--data", t.TempDir(), "--clickhouse", ch.Addr)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())

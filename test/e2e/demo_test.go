@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
@@ -21,7 +22,7 @@ type demo struct {
 
 func startDemo(t *testing.T) *demo {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	d := &demo{origin: "http://" + addr, data: t.TempDir(), out: &logBuffer{}}
 	cmd := exec.Command(binary, "impersonate", "demo", "--addr", addr, "--data", d.data)
 	home := t.TempDir()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
@@ -75,7 +75,7 @@ const usersYAML = `users:
 // newParts picks an address, writes the directory and starts the provider.
 func newParts(t *testing.T) *parts {
 	t.Helper()
-	p := &parts{Dir: t.TempDir(), Addr: freeAddr(t), Scheme: "http"}
+	p := &parts{Dir: t.TempDir(), Addr: freeport.Addr(t), Scheme: "http"}
 	p.UsersFile = filepath.Join(p.Dir, "users.yaml")
 	write(t, p.UsersFile, usersYAML)
 	p.Issuer = startProvider(t, p.origin(), "https://"+p.Addr).Issuer
@@ -294,16 +294,6 @@ func waitFor(t testing.TB, most time.Duration, what string, ok func() bool) {
 		case <-tick.C:
 		}
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func write(t *testing.T, path, text string) {

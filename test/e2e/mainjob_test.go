@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
@@ -21,7 +22,7 @@ const (
 // djangoParts are a real provider and a stock Django admin.
 func djangoParts(t *testing.T) (*parts, *idptest.Provider) {
 	t.Helper()
-	p := &parts{Dir: t.TempDir(), Addr: freeAddr(t), Scheme: "http"}
+	p := &parts{Dir: t.TempDir(), Addr: freeport.Addr(t), Scheme: "http"}
 	p.UsersFile = filepath.Join(p.Dir, "users.yaml")
 	write(t, p.UsersFile, usersYAML)
 	provider := startProvider(t, p.origin())

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/demo/provider"
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
@@ -134,7 +135,7 @@ func startCareless(t *testing.T, s *secrets) string {
 // through it. The gateway's loggers are set to DEBUG here.
 func TestNoSecretsInLogsOrAudit(t *testing.T) {
 	s := &secrets{values: map[string]string{"client secret": clientSecret}}
-	p := &parts{Dir: t.TempDir(), Addr: freeAddr(t), Scheme: "http"}
+	p := &parts{Dir: t.TempDir(), Addr: freeport.Addr(t), Scheme: "http"}
 	p.UsersFile = filepath.Join(p.Dir, "users.yaml")
 	write(t, p.UsersFile, usersYAML)
 	p.Issuer = startTalkativeProvider(t, s, p.origin())

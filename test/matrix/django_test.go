@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // django is Django's own admin with its RemoteUserMiddleware (deploy/app): a session cookie, a CSRF cookie, gzip.
@@ -16,7 +18,7 @@ var django = app{
 	open:    "/admin/",
 	session: "sessionid",
 	start: func(t *testing.T, dir, _ string) string {
-		addr := freeAddr(t)
+		addr := freeport.Addr(t)
 		cmd := exec.Command("/usr/bin/python3", "-u", "run.py", addr)
 		cmd.Dir = filepath.Join("..", "..", "deploy", "app")
 		cmd.Env = environ("APP_DATA="+dir, "PYTHONDONTWRITEBYTECODE=1")

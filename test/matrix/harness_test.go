@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
@@ -134,7 +135,7 @@ type site struct {
 // startSite starts a provider, the app, and the gateway on what docs/apps.md shows for it.
 func startSite(t *testing.T, a app) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), origin: "https://" + freeAddr(t)}
+	s := &site{t: t, dir: t.TempDir(), origin: "https://" + freeport.Addr(t)}
 	users := map[string]idptest.User{}
 	for name, full := range people {
 		users[name] = idptest.User{Claims: map[string]any{"name": full, "email": name + "@example.com", "groups": []string{"staff"}}}
@@ -216,16 +217,6 @@ func (s *site) audit(what, query string, want int) {
 		got = count(s.t, filepath.Join(s.dir, "audit.db"), query)
 		return got == want
 	}, func() string { return fmt.Sprintf("%d rows, not %d, of %s", got, want, query) })
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func write(t *testing.T, path, text string) {

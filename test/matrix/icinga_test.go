@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // icinga is Icinga Web 2 under PHP-FPM, to which Caddy speaks FastCGI: REMOTE_USER is no header there. Its pages are
@@ -56,7 +58,7 @@ var icinga = app{
 const announcement = "form[name=IcingaFormsAnnouncementAnnouncementForm]"
 
 func startIcinga(t *testing.T, dir, _ string) string {
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // nchan is nginx as a server of publish and subscribe: server-sent events, WebSockets, long polls. The page before it
@@ -25,7 +27,7 @@ var nchan = app{
 		if err != nil {
 			t.Fatal(err)
 		}
-		addr := freeAddr(t)
+		addr := freeport.Addr(t)
 		file := filepath.Join(dir, "nginx.conf")
 		write(t, file, strings.NewReplacer("@DIR@", dir, "@PAGES@", pages, "@ADDR@", addr).Replace(string(config)))
 		cmd := exec.Command("/usr/sbin/nginx", "-e", "stderr", "-c", file)

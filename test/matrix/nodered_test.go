@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // nodeRED is an editor in one page, with a WebSocket over which it is told what happens. It has no cookie; who deployed
@@ -26,7 +28,7 @@ var nodeRED = func() app {
 		open: "/",
 		start: func(t *testing.T, dir, _ string) string {
 			auditLog = filepath.Join(dir, "audit.jsonl")
-			addr := freeAddr(t)
+			addr := freeport.Addr(t)
 			_, port, err := net.SplitHostPort(addr)
 			if err != nil {
 				t.Fatal(err)

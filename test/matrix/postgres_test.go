@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // startPostgres starts an empty PostgreSQL with one database and returns its URL.
@@ -26,7 +28,7 @@ func startPostgres(t *testing.T, database string) string {
 	initdb.SysProcAttr = as
 	initdb.Dir = dir
 	finish(t, "PostgreSQL's initdb", initdb)
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // radicale is a server of calendars and address books; its own page speaks to it in WebDAV. It has no cookie.
@@ -17,7 +19,7 @@ var radicale = app{
 	name: "Radicale",
 	open: "/.web/",
 	start: func(t *testing.T, dir, _ string) string {
-		addr := freeAddr(t)
+		addr := freeport.Addr(t)
 		cmd := exec.Command("radicale", "--server-hosts", addr, "--auth-type", "http_x_remote_user",
 			"--rights-type", "owner_write", "--storage-filesystem-folder", filepath.Join(dir, "collections"))
 		run(t, "Radicale", cmd, syscall.SIGTERM, func() bool { return answers("http://" + addr + "/.web/") })

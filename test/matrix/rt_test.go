@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // rt is Request Tracker 5, as Debian has it. With WebRemoteUserContinuous off it believes its cookie over the header:
@@ -56,7 +58,7 @@ func startRT(t *testing.T, dir, origin string) string {
 		write(t, filepath.Join(dir, name), strings.NewReplacer("@DIR@", dir, "@HOST@", u.Hostname(), "@PORT@", u.Port(), "@ORIGIN@", origin).Replace(text))
 	}
 	write(t, filepath.Join(dir, "none", "README"), "RT looks here for further settings.")
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	host, port, _ := strings.Cut(addr, ":")
 	cmd := exec.Command("plackup", "-s", "Standalone", "--host", host, "--port", port, "-E", "deployment", "rt.psgi")
 	cmd.Dir = dir

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // sogo is groupware in Angular, on PostgreSQL: mail, calendars, address books. When it trusts a header it has no cookie.
@@ -26,7 +28,7 @@ var sogo = func() app {
 				"INSERT INTO people VALUES ('alice', 'alice', '!', 'Alice Ng', 'alice@example.test'), ('sam', 'sam', '!', 'Sam Reed', 'sam@example.test')")
 			cache := startMemcached(t)
 			as, dir := demoted(t, "sogo")
-			direct = freeAddr(t)
+			direct = freeport.Addr(t)
 			cmd := exec.Command("/usr/sbin/sogod",
 				"-WOPort", direct, "-WOWorkersCount", "1", "-WONoDetach", "YES", "-WOPidFile", filepath.Join(dir, "pid"), "-WOLogFile", "-",
 				"-SOGoProfileURL", database+"/sogo_user_profile", "-OCSFolderInfoURL", database+"/sogo_folder_info",
@@ -86,7 +88,7 @@ var sogo = func() app {
 
 func startMemcached(t *testing.T) string {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)

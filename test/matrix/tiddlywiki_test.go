@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // tiddlyWiki is a wiki that is one page and one script, sent in chunks and compressed however the gateway asks. It has
@@ -20,7 +22,7 @@ var tiddlyWiki = app{
 		program := filepath.Join(npmModules(t), "tiddlywiki", "tiddlywiki.js")
 		wiki := filepath.Join(dir, "wiki")
 		finish(t, "TiddlyWiki", exec.Command("node", program, wiki, "--init", "server"))
-		addr := freeAddr(t)
+		addr := freeport.Addr(t)
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // unleash manages feature flags: a single-page app with a content security policy that allows only scripts of its own,
@@ -66,7 +68,7 @@ func startUnleash(t *testing.T, dir, origin string) string {
 	if err := os.Symlink(npmModules(t), filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := freeport.Addr(t)
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)

@@ -293,9 +293,10 @@ func TestListsAndFilters(t *testing.T) {
 		`title eq "t1" or title eq "t2" and active eq false`:   1,
 		`(title eq "t1" or title eq "t2") and active eq false`: 1,
 
-		`nickName pr`:                             0,
-		`title pr`:                                25,
-		`emails.value eq "u3@example.com"`:        1,
+		`nickName pr`:                      0,
+		`title pr`:                         25,
+		`emails.value eq "u3@example.com"`: 1,
+
 		`emails[type eq "work" and value co "@"]`: 25,
 		`emails[type eq "home"]`:                  0,
 		`meta.created ge "2026-01-01T00:00:00Z"`:  25,
