@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
@@ -50,7 +51,7 @@ func (w *world) live(username string) *impersonation.Live {
 	var live *impersonation.Live
 	nodes.Range(func(_, value any) bool {
 		n := value.(*node)
-		rows, err := n.Impersonations.List(context.Background(), username, "active", time.Time{}, 10)
+		rows, err := n.Impersonations.List(context.Background(), username, "active", state.Place{}, 10)
 		if err != nil || len(rows) != 1 {
 			w.t.Fatalf("%s's impersonations: %d, %v", username, len(rows), err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 // TestCrowd: 200 impersonations start, work and end at once, while facts and rules change. For the race detector, and
@@ -39,7 +40,7 @@ func TestCrowd(t *testing.T) {
 				must(t, w.Use(context.Background(), impersonation.Rules{Policy: set, Directory: w.dir}, w.journal))
 			case 3:
 				w.Stats()
-				_, err := w.List(context.Background(), "", "active", time.Time{}, 100)
+				_, err := w.List(context.Background(), "", "active", state.Place{}, 100)
 				must(t, err)
 			}
 		}

@@ -106,9 +106,9 @@ func (m *Manager) digestDue(ctx context.Context, s Schedule) error {
 func (m *Manager) Digest(ctx context.Context, from, until time.Time) (d *notify.Digest, site string, err error) {
 	d = &notify.Digest{From: from, Until: until}
 	var all []*state.Impersonation
-	var before time.Time
+	var behind state.Place
 	for {
-		some, err := m.store.ListImpersonations(ctx, "", "", before, state.MaxList)
+		some, err := m.store.ListImpersonations(ctx, "", "", behind, state.MaxList)
 		if err != nil {
 			return nil, "", fmt.Errorf("listing impersonations: %w", err)
 		}
@@ -127,7 +127,7 @@ func (m *Manager) Digest(ctx context.Context, from, until time.Time) (d *notify.
 		if len(some) < state.MaxList {
 			break
 		}
-		before = some[len(some)-1].StartedAt
+		behind = PlaceOf(some[len(some)-1])
 	}
 	d.Total = len(all)
 	many := manyInADay(all, from.Location())
@@ -171,7 +171,7 @@ func (m *Manager) unusual(ctx context.Context, i *state.Impersonation, many map[
 	if at := i.StartedAt.In(zone); at.Hour() < workFrom || at.Hour() >= workUntil || at.Weekday() == time.Saturday || at.Weekday() == time.Sunday {
 		odd = append(odd, notify.OddOutOfHours)
 	}
-	earlier, err := m.store.ListImpersonations(ctx, i.ActorUsername, i.TargetUsername, i.StartedAt, 1)
+	earlier, err := m.store.ListImpersonations(ctx, i.ActorUsername, i.TargetUsername, PlaceOf(i), 1)
 	if err != nil {
 		return nil, fmt.Errorf("listing impersonations: %w", err)
 	}

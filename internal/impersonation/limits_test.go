@@ -12,6 +12,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 // TestLimitsHoldInARush: of thirty starts at once, by one actor in thirty browsers, as many win as the policy allows.
@@ -48,7 +49,7 @@ func TestLimitsHoldInARush(t *testing.T) {
 				t.Errorf("%d won, %d may", won.Load(), row.want)
 			}
 			// One that ends makes room for one.
-			live, err := w.List(t.Context(), "", "active", time.Time{}, 10)
+			live, err := w.List(t.Context(), "", "active", state.Place{}, 10)
 			must(t, err)
 			must(t, w.End(t.Context(), live[0].ID, impersonation.CauseStopped, "sue"))
 			if _, err := w.Start(t.Context(), request(w.login("sue"), "sam")); err != nil {

@@ -209,7 +209,7 @@ func TestListGetLast(t *testing.T) {
 	w.flush()
 	list := func(actor, which string, before time.Time, limit int) []string {
 		t.Helper()
-		found, err := w.List(t.Context(), actor, which, before, limit)
+		found, err := w.List(t.Context(), actor, which, state.Place{At: before}, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +259,7 @@ func TestListGetLast(t *testing.T) {
 	if got, err := w.Last(t.Context(), sue.ID); err != nil || got.ID != live.ID || got.Live() {
 		t.Errorf("the store's word counts more than memory's: %+v, %v", got, err)
 	}
-	if found, err := w.List(t.Context(), "", "active", time.Time{}, 10); err != nil || len(found) != 2 {
+	if found, err := w.List(t.Context(), "", "active", state.Place{}, 10); err != nil || len(found) != 2 {
 		t.Errorf("%v, %v", found, err)
 	}
 	if _, err := w.Get(t.Context(), "nonsense"); !errors.Is(err, state.ErrNotFound) {
@@ -270,7 +270,7 @@ func TestListGetLast(t *testing.T) {
 	w.clock.Advance(100 * 24 * time.Hour)
 	w.flush()
 	must(t, w.Sweep(t.Context(), 90*24*time.Hour))
-	if found, err := w.List(t.Context(), "", "all", time.Time{}, 10); err != nil || len(found) != 0 {
+	if found, err := w.List(t.Context(), "", "all", state.Place{}, 10); err != nil || len(found) != 0 {
 		t.Errorf("%d remain, %v", len(found), err)
 	}
 }

@@ -198,16 +198,19 @@ func (m *Manager) Last(ctx context.Context, session state.Hash) (*state.Imperson
 	return m.newest(i), nil
 }
 
-// List lists those of an actor (empty: everybody's), newest first, started before the time given (zero: all), up to
-// limit: the "active" ones, the "ended", or "all" (or empty).
-func (m *Manager) List(ctx context.Context, actorUsername, which string, before time.Time, limit int) ([]*state.Impersonation, error) {
+// PlaceOf is where a list goes on behind an impersonation.
+func PlaceOf(i *state.Impersonation) state.Place { return state.Place{At: i.StartedAt, ID: i.ID} }
+
+// List lists those of an actor (empty: everybody's), newest first, behind the place given, up to limit: the "active"
+// ones, the "ended", or "all" (or empty).
+func (m *Manager) List(ctx context.Context, actorUsername, which string, behind state.Place, limit int) ([]*state.Impersonation, error) {
 	limit = min(max(limit, 1), state.MaxList)
 	if which == "active" {
-		return m.listLive(actorUsername, before, limit), nil
+		return m.listLive(actorUsername, behind, limit), nil
 	}
 	var out []*state.Impersonation
 	for {
-		some, err := m.store.ListImpersonations(ctx, actorUsername, "", before, state.MaxList)
+		some, err := m.store.ListImpersonations(ctx, actorUsername, "", behind, state.MaxList)
 		if err != nil {
 			return nil, fmt.Errorf("listing impersonations: %w", err)
 		}
@@ -223,13 +226,13 @@ func (m *Manager) List(ctx context.Context, actorUsername, which string, before 
 		if which != "ended" || len(some) < state.MaxList {
 			return out, nil
 		}
-		before = some[len(some)-1].StartedAt
+		behind = PlaceOf(some[len(some)-1])
 	}
 }
 
-// ListTarget lists those of a target, live and ended, newest first, started before the time given (zero: all), up to limit.
-func (m *Manager) ListTarget(ctx context.Context, targetUsername string, before time.Time, limit int) ([]*state.Impersonation, error) {
-	all, err := m.store.ListImpersonations(ctx, "", targetUsername, before, min(max(limit, 1), state.MaxList))
+// ListTarget lists those of a target, live and ended, newest first, behind the place given, up to limit.
+func (m *Manager) ListTarget(ctx context.Context, targetUsername string, behind state.Place, limit int) ([]*state.Impersonation, error) {
+	all, err := m.store.ListImpersonations(ctx, "", targetUsername, behind, min(max(limit, 1), state.MaxList))
 	if err != nil {
 		return nil, fmt.Errorf("listing impersonations: %w", err)
 	}
@@ -245,7 +248,7 @@ func (m *Manager) IsLive(id string) bool {
 	return i != nil && i.Live()
 }
 
-func (m *Manager) listLive(actorUsername string, before time.Time, limit int) []*state.Impersonation {
+func (m *Manager) listLive(actorUsername string, behind state.Place, limit int) []*state.Impersonation {
 	now := m.clock.Now()
 	var out []*state.Impersonation
 	for _, c := range m.all() {
@@ -253,7 +256,7 @@ func (m *Manager) listLive(actorUsername string, before time.Time, limit int) []
 			continue
 		}
 		i := c.row()
-		if (actorUsername == "" || i.ActorUsername == actorUsername) && (before.IsZero() || i.StartedAt.Before(before)) {
+		if (actorUsername == "" || i.ActorUsername == actorUsername) && (behind.At.IsZero() || comesBehind(&i, behind)) {
 			out = append(out, &i)
 		}
 	}
@@ -264,6 +267,14 @@ func (m *Manager) listLive(actorUsername string, before time.Time, limit int) []
 		return strings.Compare(b.ID, a.ID)
 	})
 	return out[:min(len(out), limit)]
+}
+
+// comesBehind tells whether a list, newest first, has it behind that place.
+func comesBehind(i *state.Impersonation, p state.Place) bool {
+	if c := i.StartedAt.Compare(p.At); c != 0 {
+		return c < 0
+	}
+	return i.ID < p.ID
 }
 
 // here is one that memory knows better than the store; nil: none.

@@ -449,9 +449,8 @@ func rank(a *Asked) int {
 // Waits tells whether it waits for this person's decision.
 func (a *Asked) Waits() bool { return a.MayApprove || a.MayConsent }
 
-// AskedAll lists the requests somebody may see, open or not, newest first, made before the time given (zero: all), up to
-// limit.
-func (m *Manager) AskedAll(ctx context.Context, s *session.Session, before time.Time, limit int) ([]*Asked, error) {
+// AskedAll lists the requests somebody may see, open or not, newest first, behind the place given, up to limit.
+func (m *Manager) AskedAll(ctx context.Context, s *session.Session, behind state.Place, limit int) ([]*Asked, error) {
 	cur := m.cur.Load()
 	if cur == nil {
 		return nil, nil
@@ -460,7 +459,7 @@ func (m *Manager) AskedAll(ctx context.Context, s *session.Session, before time.
 	now := m.clock.Now()
 	var out []*Asked
 	for range maxPages {
-		some, err := m.store.ListRequests(ctx, "", before, lookBack)
+		some, err := m.store.ListRequests(ctx, "", behind, lookBack)
 		if err != nil {
 			return nil, fmt.Errorf("listing requests: %w", err)
 		}
@@ -474,7 +473,7 @@ func (m *Manager) AskedAll(ctx context.Context, s *session.Session, before time.
 		if len(some) < lookBack {
 			break
 		}
-		before = some[len(some)-1].CreatedAt
+		behind = state.Place{At: some[len(some)-1].CreatedAt, ID: some[len(some)-1].ID}
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 const api = "/.impersonate/api/v1/"
@@ -412,5 +414,53 @@ func TestUsersMembers(t *testing.T) {
 	}
 	if string(got.Users[0]["refusal"]) != "null" || string(got.Users[0]["may_impersonate"]) != "true" {
 		t.Errorf("%s", res.body)
+	}
+}
+
+// TestPagesOfOneMoment: starts of the same microsecond are each on one page, of the lists of the API and of the pages.
+func TestPagesOfOneMoment(t *testing.T) {
+	g := newRig(t)
+	want := map[string]bool{}
+	for n := range 7 {
+		actor := []string{"admin", "super"}[n%2]
+		g.login(actor).begin([]string{"sam", "kim"}[n/2%2]) // the clock stands still
+	}
+	all, err := g.imp.List(t.Context(), "", "all", state.Place{}, 100)
+	if err != nil || len(all) != 7 {
+		t.Fatal(len(all), err)
+	}
+	for _, i := range all {
+		if !i.StartedAt.Equal(all[0].StartedAt) {
+			t.Fatal("not at once")
+		}
+		want[i.ID] = true
+	}
+	auditor := g.login("auditor")
+	for _, st := range []string{"all", "active"} {
+		got, cursor := map[string]bool{}, ""
+		for range 10 {
+			page := auditor.json("GET", api+"impersonations?state="+st+"&limit=2&cursor="+url.QueryEscape(cursor), "").want(t, 200).object(t)
+			for _, i := range page["impersonations"].([]any) {
+				id := i.(map[string]any)["id"].(string)
+				if got[id] {
+					t.Errorf("%s: %s comes twice", st, id)
+				}
+				got[id] = true
+			}
+			if cursor = page["next_cursor"].(string); cursor == "" {
+				break
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: %d of %d", st, len(got), len(want))
+		}
+	}
+	// A cursor of before there were ids in them still is one.
+	old := all[0].StartedAt.Add(time.Second).Format(time.RFC3339Nano)
+	if got := auditor.json("GET", api+"impersonations?cursor="+url.QueryEscape(old), "").want(t, 200).object(t)["impersonations"].([]any); len(got) != 7 {
+		t.Errorf("%d", len(got))
+	}
+	for _, bad := range []string{"~", "x~y", old + "~<", old + "~" + strings.Repeat("a", 65), "0001-01-01T00:00:00Z~a"} {
+		auditor.json("GET", api+"impersonations?cursor="+url.QueryEscape(bad), "").want(t, 400, "cursor")
 	}
 }

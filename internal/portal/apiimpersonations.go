@@ -64,7 +64,7 @@ func (p *portal) apiStart(w http.ResponseWriter, r *http.Request, v *viewer) {
 func (p *portal) apiList(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q, bad := query(r, "state", "limit", "cursor")
 	limit, err := limitOf(q.Get("limit"))
-	before, cerr := cursorTime(q.Get("cursor"))
+	behind, cerr := placeOf(q.Get("cursor"))
 	st := q.Get("state")
 	switch {
 	case bad != nil:
@@ -83,7 +83,7 @@ func (p *portal) apiList(w http.ResponseWriter, r *http.Request, v *viewer) {
 	if v.overseer() {
 		actor = ""
 	}
-	all, err := p.Impersonations.List(r.Context(), actor, st, before, limit+1)
+	all, err := p.Impersonations.List(r.Context(), actor, st, behind, limit+1)
 	if err != nil {
 		p.fail(w, r, "listing impersonations", err)
 		return
@@ -91,7 +91,7 @@ func (p *portal) apiList(w http.ResponseWriter, r *http.Request, v *viewer) {
 	next := ""
 	if len(all) > limit {
 		all = all[:limit]
-		next = all[limit-1].StartedAt.UTC().Format(time.RFC3339Nano)
+		next = cursorOf(impersonation.PlaceOf(all[limit-1]))
 	}
 	out := make([]*impersonationJSON, 0, len(all))
 	for _, i := range all {
@@ -100,16 +100,19 @@ func (p *portal) apiList(w http.ResponseWriter, r *http.Request, v *viewer) {
 	answer(w, http.StatusOK, map[string]any{"impersonations": out, "next_cursor": next})
 }
 
-// cursorTime is where a page of impersonations starts: before that time.
-func cursorTime(s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
+// cursorOf names a place in a list, and placeOf reads it.
+func cursorOf(p state.Place) string { return p.At.UTC().Format(time.RFC3339Nano) + "~" + p.ID }
+
+func placeOf(cursor string) (state.Place, error) {
+	if cursor == "" {
+		return state.Place{}, nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}, errors.New("cursor: not one of this list's")
+	at, id, _ := strings.Cut(cursor, "~")
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil || t.IsZero() || id != "" && !validID(id) {
+		return state.Place{}, errors.New("cursor: not one of this list's")
 	}
-	return t, nil
+	return state.Place{At: t, ID: id}, nil
 }
 
 // pick finds the impersonation that the address names, if it is theirs to see; nil after having answered.

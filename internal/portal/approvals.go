@@ -364,7 +364,7 @@ func (p *portal) serveRequests(w http.ResponseWriter, r *http.Request, v *viewer
 	open, err := p.Impersonations.AskedOpen(r.Context(), v.session)
 	var all []*impersonation.Asked
 	if err == nil {
-		all, err = p.Impersonations.AskedAll(r.Context(), v.session, time.Time{}, len(open)+recentRequests)
+		all, err = p.Impersonations.AskedAll(r.Context(), v.session, state.Place{}, len(open)+recentRequests)
 	}
 	if err != nil {
 		p.fail(w, r, "listing requests", err)

@@ -102,7 +102,7 @@ func (p *portal) apiWait(w http.ResponseWriter, r *http.Request, v *viewer, req 
 func (p *portal) apiRequests(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q, bad := query(r, "state", "limit", "cursor")
 	limit, err := limitOf(q.Get("limit"))
-	before, cerr := cursorTime(q.Get("cursor"))
+	behind, cerr := placeOf(q.Get("cursor"))
 	st := q.Get("state")
 	switch {
 	case bad != nil:
@@ -122,10 +122,10 @@ func (p *portal) apiRequests(w http.ResponseWriter, r *http.Request, v *viewer) 
 	var all []*impersonation.Asked
 	next := ""
 	if st == "all" {
-		all, err = p.Impersonations.AskedAll(r.Context(), v.session, before, limit+1)
+		all, err = p.Impersonations.AskedAll(r.Context(), v.session, behind, limit+1)
 		if len(all) > limit {
 			all = all[:limit]
-			next = all[limit-1].CreatedAt.UTC().Format(time.RFC3339Nano)
+			next = cursorOf(state.Place{At: all[limit-1].CreatedAt, ID: all[limit-1].ID})
 		}
 	} else {
 		all, err = p.Impersonations.AskedOpen(r.Context(), v.session)

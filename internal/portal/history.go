@@ -63,8 +63,8 @@ type actionRow struct {
 }
 
 // used are the impersonations of the viewer's own account, newest first.
-func (p *portal) used(ctx context.Context, v *viewer, before time.Time, limit int) ([]*state.Impersonation, error) {
-	all, err := p.Impersonations.ListTarget(ctx, v.actor.Username, before, limit)
+func (p *portal) used(ctx context.Context, v *viewer, behind state.Place, limit int) ([]*state.Impersonation, error) {
+	all, err := p.Impersonations.ListTarget(ctx, v.actor.Username, behind, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +80,12 @@ func (p *portal) used(ctx context.Context, v *viewer, before time.Time, limit in
 func (p *portal) serveHistory(w http.ResponseWriter, r *http.Request, v *viewer) {
 	language := lang.Of(r.Header.Get("Accept-Language"))
 	t := allHistoryTexts.In(language)
-	before, err := cursorTime(r.URL.Query().Get("before"))
+	behind, err := placeOf(r.URL.Query().Get("before"))
 	if err != nil {
 		http.Redirect(w, r, historyPath, http.StatusSeeOther)
 		return
 	}
-	all, err := p.used(r.Context(), v, before, historyRows+1)
+	all, err := p.used(r.Context(), v, behind, historyRows+1)
 	if err != nil {
 		p.fail(w, r, "listing who used an account", err)
 		return
@@ -99,7 +99,7 @@ func (p *portal) serveHistory(w http.ResponseWriter, r *http.Request, v *viewer)
 	}
 	if len(all) > historyRows {
 		all = all[:historyRows]
-		d.More = historyPath + "?before=" + url.QueryEscape(all[historyRows-1].StartedAt.UTC().Format(time.RFC3339Nano))
+		d.More = historyPath + "?before=" + url.QueryEscape(cursorOf(impersonation.PlaceOf(all[historyRows-1])))
 	}
 	var seen []string
 	for n, i := range all {
@@ -212,12 +212,12 @@ type usedJSON struct {
 func (p *portal) apiHistory(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q, bad := query(r, "limit", "cursor")
 	limit, err := limitOf(q.Get("limit"))
-	before, cerr := cursorTime(q.Get("cursor"))
+	behind, cerr := placeOf(q.Get("cursor"))
 	if err := errors.Join(bad, err, cerr); err != nil {
 		problem.Write(w, r, badRequest(err.Error()))
 		return
 	}
-	all, err := p.used(r.Context(), v, before, limit+1)
+	all, err := p.used(r.Context(), v, behind, limit+1)
 	if err != nil {
 		p.fail(w, r, "listing who used an account", err)
 		return
@@ -225,7 +225,7 @@ func (p *portal) apiHistory(w http.ResponseWriter, r *http.Request, v *viewer) {
 	next := ""
 	if len(all) > limit {
 		all = all[:limit]
-		next = all[limit-1].StartedAt.UTC().Format(time.RFC3339Nano)
+		next = cursorOf(impersonation.PlaceOf(all[limit-1]))
 	}
 	out := make([]usedJSON, 0, len(all))
 	for _, i := range all {

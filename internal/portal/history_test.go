@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
 func TestHistoryAndObjection(t *testing.T) {
@@ -29,7 +30,7 @@ func TestHistoryAndObjection(t *testing.T) {
 			t.Errorf("%q is not in %s", want, page.body)
 		}
 	}
-	all, err := g.imp.ListTarget(t.Context(), "sam", time.Time{}, 10)
+	all, err := g.imp.ListTarget(t.Context(), "sam", state.Place{}, 10)
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
@@ -63,7 +64,7 @@ func TestReviewPage(t *testing.T) {
 	r.Policies[0].LockOnObjection = true
 	g.use(r)
 	g.login("admin").begin("sam")
-	all, err := g.imp.ListTarget(t.Context(), "sam", time.Time{}, 10)
+	all, err := g.imp.ListTarget(t.Context(), "sam", state.Place{}, 10)
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}

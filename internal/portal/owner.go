@@ -51,7 +51,7 @@ func (p *portal) serveOwner(w http.ResponseWriter, r *http.Request, v *viewer) {
 		problem.Write(w, r, forbidden("This page is for owners."))
 		return
 	}
-	live, err := p.Impersonations.List(r.Context(), "", "active", time.Time{}, ownerRows+1)
+	live, err := p.Impersonations.List(r.Context(), "", "active", state.Place{}, ownerRows+1)
 	if err != nil {
 		p.fail(w, r, "listing impersonations", err)
 		return

@@ -62,10 +62,10 @@ type reviewRow struct {
 type lockRow struct{ Actor, Target, Since string }
 
 // listed are the impersonations to review, newest first; waiting: emergencies and objections nobody has reviewed.
-func (p *portal) listed(r *http.Request, waiting bool, before time.Time, limit int) ([]*state.Impersonation, error) {
+func (p *portal) listed(r *http.Request, waiting bool, behind state.Place, limit int) ([]*state.Impersonation, error) {
 	var out []*state.Impersonation
 	for {
-		some, err := p.Impersonations.List(r.Context(), "", "all", before, state.MaxList)
+		some, err := p.Impersonations.List(r.Context(), "", "all", behind, state.MaxList)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func (p *portal) listed(r *http.Request, waiting bool, before time.Time, limit i
 		if len(some) < state.MaxList {
 			return out, nil
 		}
-		before = some[len(some)-1].StartedAt
+		behind = impersonation.PlaceOf(some[len(some)-1])
 	}
 }
 
@@ -88,13 +88,13 @@ func (p *portal) serveReview(w http.ResponseWriter, r *http.Request, v *viewer) 
 	language := lang.Of(r.Header.Get("Accept-Language"))
 	t := allReviewTexts.In(language)
 	q := r.URL.Query()
-	before, err := cursorTime(q.Get("before"))
+	behind, err := placeOf(q.Get("before"))
 	if err != nil {
 		http.Redirect(w, r, reviewPath, http.StatusSeeOther)
 		return
 	}
 	d := reviewPage{V: t, Owner: v.has(policy.RoleOwner), Waiting: q.Get("waiting") != ""}
-	all, err := p.listed(r, d.Waiting, before, reviewRows+1)
+	all, err := p.listed(r, d.Waiting, behind, reviewRows+1)
 	if err != nil {
 		p.fail(w, r, "listing impersonations", err)
 		return
@@ -107,7 +107,7 @@ func (p *portal) serveReview(w http.ResponseWriter, r *http.Request, v *viewer) 
 	d.page = p.pageOf(r, v, t.Title)
 	if len(all) > reviewRows {
 		all = all[:reviewRows]
-		next := url.Values{"before": {all[reviewRows-1].StartedAt.UTC().Format(time.RFC3339Nano)}}
+		next := url.Values{"before": {cursorOf(impersonation.PlaceOf(all[reviewRows-1]))}}
 		if d.Waiting {
 			next.Set("waiting", "1")
 		}
@@ -211,12 +211,12 @@ func (v *viewer) reviewOf(i *state.Impersonation) reviewJSON {
 func (p *portal) apiReviews(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q, bad := query(r, "waiting", "limit", "cursor")
 	limit, err := limitOf(q.Get("limit"))
-	before, cerr := cursorTime(q.Get("cursor"))
+	behind, cerr := placeOf(q.Get("cursor"))
 	if err := errors.Join(bad, err, cerr); err != nil {
 		problem.Write(w, r, badRequest(err.Error()))
 		return
 	}
-	all, err := p.listed(r, q.Get("waiting") == "true", before, limit+1)
+	all, err := p.listed(r, q.Get("waiting") == "true", behind, limit+1)
 	if err != nil {
 		p.fail(w, r, "listing impersonations", err)
 		return
@@ -224,7 +224,7 @@ func (p *portal) apiReviews(w http.ResponseWriter, r *http.Request, v *viewer) {
 	next := ""
 	if len(all) > limit {
 		all = all[:limit]
-		next = all[limit-1].StartedAt.UTC().Format(time.RFC3339Nano)
+		next = cursorOf(impersonation.PlaceOf(all[limit-1]))
 	}
 	out := make([]reviewJSON, 0, len(all))
 	for _, i := range all {

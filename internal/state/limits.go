@@ -18,6 +18,8 @@ const (
 	MaxGroups = 10_000   // groups of one account, and attributes
 	MaxSealed = 1 << 20  // bytes of a sealed blob, a key or a setting
 	MaxList   = 1_000    // rows a listing gives at once
+
+	MaxFavourites = 20 // of one actor
 )
 
 // Check tells whether the session can be stored.
@@ -119,6 +121,14 @@ func (l *Lock) Check() error {
 		return fmt.Errorf("lock: %w: no actor, no target or no time", ErrInvalid)
 	}
 	return checks{{"actor", l.ActorUsername}, {"target", l.TargetUsername}, {"impersonation", l.ImpersonationID}}.check("lock", nil, nil, nil)
+}
+
+// Check tells whether the mark can be stored.
+func (f *Favourite) Check() error {
+	if f.ActorUsername == "" || f.TargetUsername == "" || f.CreatedAt.IsZero() {
+		return fmt.Errorf("favourite: %w: no actor, no target or no time", ErrInvalid)
+	}
+	return checks{{"actor", f.ActorUsername}, {"target", f.TargetUsername}, {"target id", f.TargetID}}.check("favourite", nil, nil, nil)
 }
 
 // CheckLanguage tells whether a person's language can be stored.

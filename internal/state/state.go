@@ -17,6 +17,9 @@ var ErrNotFound = errors.New("not found")
 // ErrConflict is returned when what was to be created is there already.
 var ErrConflict = errors.New("already exists")
 
+// ErrFull is returned when there is no room for another.
+var ErrFull = errors.New("no room for another")
+
 // Hash is the SHA-256 of an id that a browser holds. A copy of the store lets nobody in.
 type Hash [sha256.Size]byte
 
@@ -162,6 +165,21 @@ type Lock struct {
 	CreatedAt       time.Time
 }
 
+// Favourite is an account that an actor has marked, to find it again. Usernames are by their keys.
+type Favourite struct {
+	ActorUsername, TargetUsername string
+	// TargetID is the id of the account that was marked; may be empty. Another one under its name later is not meant.
+	TargetID  string
+	CreatedAt time.Time
+}
+
+// Place is where a list, newest first, goes on: behind the row of that time and id. Of rows of the same time those with
+// the greater id come first. Without an id it is behind all rows of that time; the zero Place is before all.
+type Place struct {
+	At time.Time
+	ID string
+}
+
 // Telling is what is kept with the start of an impersonation, so that people are told of it.
 type Telling struct {
 	Notices []*Notice
@@ -198,9 +216,9 @@ type Store interface {
 	LastImpersonation(ctx context.Context, session Hash) (*Impersonation, error)
 	// UnrecordedEnds lists ended ones whose EndRecorded is false.
 	UnrecordedEnds(ctx context.Context) ([]*Impersonation, error)
-	// ListImpersonations lists ended and live, newest first, started before `before` (zero: all), up to limit (at
+	// ListImpersonations lists ended and live, newest first by their start, behind the place given, up to limit (at
 	// most [MaxList]). Usernames are compared exactly; an empty one matches all.
-	ListImpersonations(ctx context.Context, actorUsername, targetUsername string, before time.Time, limit int) ([]*Impersonation, error)
+	ListImpersonations(ctx context.Context, actorUsername, targetUsername string, behind Place, limit int) ([]*Impersonation, error)
 	// PruneImpersonations removes up to limit of those that ended before the time given and whose end is recorded,
 	// with their jars, and counts them. The audit keeps their story; here they are only history.
 	PruneImpersonations(ctx context.Context, endedBefore time.Time, limit int) (int, error)
@@ -212,9 +230,9 @@ type Store interface {
 	UpdateRequest(ctx context.Context, id string, f func(*Request) error) error
 	// OpenRequests lists those of which something can still come, oldest first, up to [MaxList].
 	OpenRequests(ctx context.Context) ([]*Request, error)
-	// ListRequests lists all but those in [RequestStepUp], newest first, created before `before` (zero: all), up to
+	// ListRequests lists all but those in [RequestStepUp], newest first by their creation, behind the place given, up to
 	// limit (at most [MaxList]). The actor's username is compared exactly; empty matches all.
-	ListRequests(ctx context.Context, actorUsername string, before time.Time, limit int) ([]*Request, error)
+	ListRequests(ctx context.Context, actorUsername string, behind Place, limit int) ([]*Request, error)
 	// DeleteRequest removes one; no error when it is gone already.
 	DeleteRequest(ctx context.Context, id string) error
 	// PruneRequests removes up to limit of those that came to their end before the time given, and counts them.
@@ -253,6 +271,14 @@ type Store interface {
 	Locks(ctx context.Context) ([]*Lock, error)
 	// DeleteLock removes one; ErrNotFound when there is none.
 	DeleteLock(ctx context.Context, actorUsername, targetUsername string) error
+
+	// PutFavourite marks an account; one that is marked already stays as it is. [ErrFull] when the actor has marked
+	// [MaxFavourites] others.
+	PutFavourite(ctx context.Context, f *Favourite) error
+	// Favourites lists what the actor has marked, the oldest first.
+	Favourites(ctx context.Context, actorUsername string) ([]*Favourite, error)
+	// DeleteFavourite takes the mark off; no error when there is none.
+	DeleteFavourite(ctx context.Context, actorUsername, targetUsername string) error
 
 	// PutLanguage notes in which language a person reads, by their username's key.
 	PutLanguage(ctx context.Context, username, language string) error

@@ -132,24 +132,24 @@ func (s *store) UnrecordedEnds(ctx context.Context) ([]*state.Impersonation, err
 		`SELECT `+impersonationColumns+` FROM impersonations WHERE ended_at IS NOT NULL AND end_recorded = 0 ORDER BY ended_at, rowid`)
 }
 
-func (s *store) ListImpersonations(ctx context.Context, actor, target string, before time.Time, limit int) ([]*state.Impersonation, error) {
+func (s *store) ListImpersonations(ctx context.Context, actor, target string, behind state.Place, limit int) ([]*state.Impersonation, error) {
 	var where []string
 	var args []any
-	add := func(cond string, arg any) { where, args = append(where, cond), append(args, arg) }
+	add := func(cond string, arg ...any) { where, args = append(where, cond), append(args, arg...) }
 	if actor != "" {
 		add("actor_username = ?", actor)
 	}
 	if target != "" {
 		add("target_username = ?", target)
 	}
-	if !before.IsZero() {
-		add("started_at < ?", before.UnixMicro())
+	if !behind.At.IsZero() {
+		add("(started_at, id) < (?, ?)", behind.At.UnixMicro(), behind.ID)
 	}
 	q := `SELECT ` + impersonationColumns + ` FROM impersonations`
 	if len(where) > 0 {
 		q += ` WHERE ` + strings.Join(where, " AND ")
 	}
-	return collect(ctx, s, "listing impersonations", scanImpersonation, q+` ORDER BY started_at DESC, rowid DESC LIMIT ?`, append(args, bounded(limit))...)
+	return collect(ctx, s, "listing impersonations", scanImpersonation, q+` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, bounded(limit))...)
 }
 
 func (s *store) PruneImpersonations(ctx context.Context, endedBefore time.Time, limit int) (int, error) {

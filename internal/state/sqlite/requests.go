@@ -109,15 +109,15 @@ func (s *store) OpenRequests(ctx context.Context) ([]*state.Request, error) {
 		`SELECT `+requestColumns+` FROM requests WHERE closed_at IS NULL ORDER BY created_at, rowid LIMIT ?`, state.MaxList)
 }
 
-func (s *store) ListRequests(ctx context.Context, actor string, before time.Time, limit int) ([]*state.Request, error) {
+func (s *store) ListRequests(ctx context.Context, actor string, behind state.Place, limit int) ([]*state.Request, error) {
 	q, args := `SELECT `+requestColumns+` FROM requests WHERE state <> ?`, []any{state.RequestStepUp}
 	if actor != "" {
 		q, args = q+` AND actor_username = ?`, append(args, actor)
 	}
-	if !before.IsZero() {
-		q, args = q+` AND created_at < ?`, append(args, before.UnixMicro())
+	if !behind.At.IsZero() {
+		q, args = q+` AND (created_at, id) < (?, ?)`, append(args, behind.At.UnixMicro(), behind.ID)
 	}
-	return collect(ctx, s, "listing requests", scanRequest, q+` ORDER BY created_at DESC, rowid DESC LIMIT ?`, append(args, bounded(limit))...)
+	return collect(ctx, s, "listing requests", scanRequest, q+` ORDER BY created_at DESC, id DESC LIMIT ?`, append(args, bounded(limit))...)
 }
 
 func (s *store) DeleteRequest(ctx context.Context, id string) error {

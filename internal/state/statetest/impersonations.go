@@ -135,8 +135,52 @@ func listImpersonations(t *testing.T, s state.Store) {
 		{"", "", time.Time{}, 0, []string{}},
 		{"", "", time.Time{}, 1 << 40, []string{"imp-3", "imp-2", "imp-1", "imp-0"}},
 	} {
-		same(t, impIDs(must[[]*state.Impersonation](t)(s.ListImpersonations(ctx, tt.actor, tt.target, tt.before, tt.limit))), tt.want)
+		same(t, impIDs(must[[]*state.Impersonation](t)(s.ListImpersonations(ctx, tt.actor, tt.target, state.Place{At: tt.before}, tt.limit))), tt.want)
 	}
+}
+
+// listSameMoment: rows of one microsecond are listed by their ids, and a page that ends among them goes on among them.
+func listSameMoment(t *testing.T, s state.Store) {
+	ctx := t.Context()
+	want := []string{}
+	for n := 6; n >= 0; n-- {
+		want = append(want, fmt.Sprint("imp-", n))
+	}
+	for _, n := range []int{3, 0, 6, 2, 5, 1, 4} {
+		with(t, s, n)
+		i := Impersonation(n)
+		i.StartedAt = at(0)
+		check(t, s.CreateImpersonation(ctx, i))
+		r := Request(n)
+		r.CreatedAt = at(0)
+		check(t, s.CreateRequest(ctx, r))
+	}
+	for _, limit := range []int{1, 2, 3, 7, 8} {
+		got, asked := []string{}, []string{}
+		var behind state.Place
+		for {
+			some := must[[]*state.Impersonation](t)(s.ListImpersonations(ctx, "alice", "", behind, limit))
+			got = append(got, impIDs(some)...)
+			if len(some) < limit {
+				break
+			}
+			behind = state.Place{At: some[limit-1].StartedAt, ID: some[limit-1].ID}
+		}
+		same(t, got, want)
+		behind = state.Place{}
+		for {
+			some := must[[]*state.Request](t)(s.ListRequests(ctx, "", behind, limit))
+			for _, r := range some {
+				asked = append(asked, "imp"+r.ID[len("req"):])
+			}
+			if len(some) < limit {
+				break
+			}
+			behind = state.Place{At: some[limit-1].CreatedAt, ID: some[limit-1].ID}
+		}
+		same(t, asked, want)
+	}
+	same(t, impIDs(must[[]*state.Impersonation](t)(s.ListImpersonations(ctx, "", "", state.Place{At: at(0)}, 10))), []string{})
 }
 
 func unrecordedEnds(t *testing.T, s state.Store) {
@@ -174,6 +218,6 @@ func prune(t *testing.T, s state.Store) {
 	wantErr(t, err, state.ErrNotFound)
 	same(t, must[int](t)(s.PruneImpersonations(ctx, cut, 10)), 1)
 	same(t, must[int](t)(s.PruneImpersonations(ctx, cut, 10)), 0)
-	same(t, impIDs(must[[]*state.Impersonation](t)(s.ListImpersonations(ctx, "", "", time.Time{}, 10))), []string{"imp-4", "imp-2", "imp-1"})
+	same(t, impIDs(must[[]*state.Impersonation](t)(s.ListImpersonations(ctx, "", "", state.Place{}, 10))), []string{"imp-4", "imp-2", "imp-1"})
 	must[*state.Jar](t)(s.Jar(ctx, "imp-1", "app"))
 }

@@ -116,7 +116,7 @@ func listRequests(t *testing.T, s state.Store) {
 	}
 	list := func(actor string, before time.Time, limit int) []string {
 		t.Helper()
-		return reqIDs(must[[]*state.Request](t)(s.ListRequests(ctx, actor, before, limit)))
+		return reqIDs(must[[]*state.Request](t)(s.ListRequests(ctx, actor, state.Place{At: before}, limit)))
 	}
 	same(t, list("", time.Time{}, 10), []string{"req-3", "req-2", "req-1", "req-0"})
 	same(t, list("", time.Time{}, 2), []string{"req-3", "req-2"})
@@ -132,10 +132,10 @@ func pruneRequests(t *testing.T, s state.Store) {
 		check(t, s.CreateRequest(ctx, closeAt(Request(n), state.RequestExpired, at(time.Duration(n)*time.Hour))))
 	}
 	same(t, must[int](t)(s.PruneRequests(ctx, at(4*time.Hour), 2)), 2)
-	same(t, reqIDs(must[[]*state.Request](t)(s.ListRequests(ctx, "", time.Time{}, 10))), []string{"req-4", "req-3", "req-0"})
+	same(t, reqIDs(must[[]*state.Request](t)(s.ListRequests(ctx, "", state.Place{}, 10))), []string{"req-4", "req-3", "req-0"})
 	same(t, must[int](t)(s.PruneRequests(ctx, at(4*time.Hour), 10)), 1)
 	same(t, must[int](t)(s.PruneRequests(ctx, at(4*time.Hour), 10)), 0)
-	same(t, reqIDs(must[[]*state.Request](t)(s.ListRequests(ctx, "", time.Time{}, 10))), []string{"req-4", "req-0"})
+	same(t, reqIDs(must[[]*state.Request](t)(s.ListRequests(ctx, "", state.Place{}, 10))), []string{"req-4", "req-0"})
 }
 
 // concurrentClaims: of many that take a request at once, one gets it.

@@ -45,6 +45,7 @@ func Run(t *testing.T, open Open) {
 		{"ImpersonationUpdate", impersonationUpdate},
 		{"LastImpersonation", lastImpersonation},
 		{"ListImpersonations", listImpersonations},
+		{"ListSameMoment", listSameMoment},
 		{"UnrecordedEnds", unrecordedEnds},
 		{"PruneImpersonations", prune},
 		{"Requests", requests},
@@ -59,6 +60,8 @@ func Run(t *testing.T, open Open) {
 		{"StartTelling", startTelling},
 		{"Bells", bells},
 		{"Locks", locks},
+		{"Favourites", favourites},
+		{"ConcurrentFavourites", concurrentFavourites},
 		{"Languages", personLanguages},
 		{"Keys", keys},
 		{"Settings", settings},
@@ -175,6 +178,7 @@ func reopen(t *testing.T, open Open) {
 	check(t, s.PutJar(ctx, &state.Jar{Owner: "imp-1", Host: "app", Sealed: []byte("jar")}))
 	check(t, s.AddKey(ctx, &state.Key{Use: "assertion", ID: "k1", PKCS8: []byte("key"), CreatedAt: at(0)}))
 	check(t, s.PutSetting(ctx, "retention", "400d"))
+	check(t, s.PutFavourite(ctx, favourite("sam", 0)))
 	check(t, s.PutSeen(ctx, &state.SeenUser{Issuer: "i", Subject: "s", Username: "sam", FirstSeen: at(0), LastSeen: at(0)}))
 	check(t, s.DeleteSession(ctx, Session(2).ID))
 	check(t, s.Close())
@@ -189,6 +193,7 @@ func reopen(t *testing.T, open Open) {
 	same(t, must[*state.Jar](t)(s.Jar(ctx, "imp-1", "app")).Sealed, []byte("jar"))
 	same(t, len(must[[]*state.Key](t)(s.Keys(ctx, "assertion"))), 1)
 	same(t, must[string](t)(s.Setting(ctx, "retention")), "400d")
+	same(t, must[[]*state.Favourite](t)(s.Favourites(ctx, "alice")), []*state.Favourite{favourite("sam", 0)})
 	n := 0
 	check(t, s.EachSeen(ctx, func(*state.SeenUser) error { n++; return nil }))
 	same(t, n, 1)
