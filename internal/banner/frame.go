@@ -27,14 +27,16 @@ func ServeFrame(w http.ResponseWriter, info *Info) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set(cspHeader, "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'")
-	page := []byte(`<!DOCTYPE html><html><head><meta name="viewport" content="width=device-width"/><title>`)
+	t := languages[0]
+	if info != nil {
+		t = textsFor(info.Languages)
+	}
+	page := []byte(`<!DOCTYPE html><html lang="` + t.lang + `"><head><meta name="viewport" content="width=device-width"/><title>` + t.region)
 	if info == nil {
 		page = append(page, `</title></head><body></body></html>`...)
 	} else {
 		frame := *info
 		frame.Position = "top"
-		t := textsFor(info.Languages)
-		page = append(page, t.region...)
 		page = append(page, `</title></head><body>`...)
 		page = append(page, Render(&frame)...)
 		page = append(page, `</body></html>`...)

@@ -1,10 +1,13 @@
 package portal
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
@@ -19,6 +22,7 @@ const assetRoot = "/.impersonate/assets/"
 // validator: problem pages, which know no hash, use that one.
 type asset struct {
 	body, hashed, etag, kind string
+	packed                   []byte // the body by gzip
 }
 
 var assets = loadAssets()
@@ -49,6 +53,11 @@ func loadAssets() map[string]*asset {
 		hash := hex.EncodeToString(sum[:6])
 		stem, ext, _ := strings.Cut(name, ".")
 		a := &asset{body: string(body), hashed: stem + "." + hash + "." + ext, etag: `"` + hash + `"`, kind: kind}
+		var packed bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression) // a level there is
+		_, _ = w.Write(body)                                       // into memory, which takes it
+		_ = w.Close()
+		a.packed = packed.Bytes()
 		all[name], all[a.hashed] = a, a
 	}
 	return all
@@ -78,9 +87,31 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 	} else {
 		h.Set("Cache-Control", "public, max-age=300")
 	}
-	if r.Header.Get("If-None-Match") == a.etag {
+	body := []byte(a.body)
+	h.Set("Vary", "Accept-Encoding")
+	// Only these are packed: they hold nothing secret. A page's length would tell what it holds (BREACH).
+	if takesGzip(r.Header) {
+		body = a.packed
+		h.Set("Content-Encoding", "gzip")
+		h.Set("ETag", strings.TrimSuffix(a.etag, `"`)+`-gzip"`)
+	}
+	if r.Header.Get("If-None-Match") == h.Get("ETag") {
+		h.Del("Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	_, _ = w.Write([]byte(a.body)) // the client went away: nobody to tell
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the client went away: nobody to tell
+}
+
+// takesGzip tells whether the client takes gzip: names it, and does not forbid it (RFC 9110 section 12.5.3).
+func takesGzip(h http.Header) bool {
+	for coding := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			q, err := strconv.ParseFloat(strings.TrimPrefix(strings.ReplaceAll(weight, " ", ""), "q="), 64)
+			return weight == "" || err == nil && q > 0
+		}
+	}
+	return false
 }

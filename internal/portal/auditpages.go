@@ -13,8 +13,10 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
 
-// auditRows is how many rows a page shows.
-const auditRows = 50
+const (
+	auditRows = 50 // a page shows of a table
+	entryRows = 25 // of a timeline, where each has all its columns: a page stays below 60 kB
+)
 
 // auditPage is what every page of the audit has.
 type auditPage struct {
@@ -101,6 +103,9 @@ func (p *portal) auditQuestion(w http.ResponseWriter, r *http.Request, d *auditP
 	d.Filter.Any = f.Actor+f.Target+f.From+f.To+f.Outcome+f.Type+f.Q != ""
 	if err == nil {
 		a.page.Limit = auditRows
+		if what == audit.TableEvents {
+			a.page.Limit = entryRows
+		}
 		return a
 	}
 	var bad audit.BadQuestion
@@ -228,7 +233,7 @@ func (p *portal) serveAuditStory(w http.ResponseWriter, r *http.Request, v *view
 		p.auditProblem(w, r, err)
 		return
 	}
-	a.page.Limit = 2 * auditRows
+	a.page.Limit = entryRows
 	i, err := p.Audit.Impersonation(r.Context(), id)
 	if err != nil {
 		p.auditProblem(w, r, err)

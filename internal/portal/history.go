@@ -11,6 +11,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 	"github.com/seed-240d5494/caddy-impersonate/internal/notify"
+	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
@@ -114,13 +115,14 @@ func (p *portal) serveHistory(w http.ResponseWriter, r *http.Request, v *viewer)
 
 func (p *portal) historyRow(ctx context.Context, t *historyTexts, language string, i *state.Impersonation, actions bool) historyRow {
 	row := historyRow{
-		ID: i.ID, Actor: shown(orText(i.ActorName, i.ActorUsername), maxShown), When: p.stamp(i.StartedAt), Reason: i.Reason, Ticket: i.Ticket,
+		ID: i.ID, Actor: shown(orText(i.ActorName, i.ActorUsername), maxShown), When: p.stamp(i.StartedAt),
+		Reason: shown(i.Reason, policy.MaxReason), Ticket: shown(i.Ticket, maxShown),
 		Mode: t.modes[i.Mode], Live: i.Live(), Emergency: i.Emergency, Objected: !i.ObjectedAt.IsZero(),
 	}
 	if i.Live() {
 		row.Length = t.Now
 	} else {
-		row.When += " – " + p.stamp(i.EndedAt)
+		row.When = p.span(i.StartedAt, i.EndedAt)
 		row.Length = notify.Length(language, i.EndedAt.Sub(i.StartedAt))
 		row.Ended = notify.Cause(language, i.EndCause)
 	}
@@ -148,6 +150,15 @@ func (p *portal) historyRow(ctx context.Context, t *historyTexts, language strin
 
 // stamp is a time as a person reads it.
 func (p *portal) stamp(t time.Time) string { return t.In(p.zone()).Format("2006-01-02 15:04 MST") }
+
+// span is from when till when; the day is said once.
+func (p *portal) span(from, until time.Time) string {
+	from, until = from.In(p.zone()), until.In(p.zone())
+	if from.Format(time.DateOnly) != until.Format(time.DateOnly) {
+		return p.stamp(from) + " – " + p.stamp(until)
+	}
+	return from.Format("2006-01-02 15:04") + " – " + until.Format("15:04 MST")
+}
 
 func (p *portal) zone() *time.Location {
 	if p.Zone != nil {

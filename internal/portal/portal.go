@@ -81,6 +81,21 @@ func New(o Options) http.Handler {
 		o.OnStop = nothing
 	}
 	p := &portal{Options: o}
+	p.register()
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
+	guarded := csrf.Handler(http.HandlerFunc(p.route))
+	return securely(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if (r.URL.Path == root+"/stop" || r.URL.Path == root+"/extend") && opaqueOrigin(r) {
+			p.route(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	}))
+}
+
+// register makes the table of addresses that have no id in them.
+func (p *portal) register() {
 	p.routes = map[string]methods{
 		root:                        {"GET": p.serveRoot},
 		root + "/":                  {"GET": p.page(p.serveHome)},
@@ -99,18 +114,8 @@ func New(o Options) http.Handler {
 	maps.Copy(p.routes, p.historyRoutes())
 	maps.Copy(p.routes, p.reviewRoutes())
 	maps.Copy(p.routes, p.ownerRoutes())
-	p.readings = &readings{events: o.Events, clock: o.Clock, log: o.Log, open: map[readingKey]*reading{}}
+	p.readings = &readings{events: p.Events, clock: p.Clock, log: p.Log, open: map[readingKey]*reading{}}
 	maps.Copy(p.routes, p.auditRoutes())
-	csrf := http.NewCrossOriginProtection()
-	csrf.SetDenyHandler(http.HandlerFunc(crossOrigin))
-	guarded := csrf.Handler(http.HandlerFunc(p.route))
-	return securely(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if (r.URL.Path == root+"/stop" || r.URL.Path == root+"/extend") && opaqueOrigin(r) {
-			p.route(w, r)
-			return
-		}
-		guarded.ServeHTTP(w, r)
-	}))
 }
 
 // opaqueOrigin tells of a form sent by a page that keeps its origin to itself (Referrer-Policy: no-referrer), in a

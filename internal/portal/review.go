@@ -55,11 +55,12 @@ type reviewPage struct {
 type reviewRow struct {
 	ID, Actor, Target, When, Length, Reason, Ticket, Mode, Ended string
 	Odd                                                          []string
-	Live, Emergency, Objected                                    bool
+	Live, Emergency, Objected, Own                               bool // Own: somebody else has to review it
 	Reviewed, Note                                               string
 }
 
-type lockRow struct{ Actor, Target, Since string }
+// lockRow is a pair as the form names it, and as it is drawn.
+type lockRow struct{ Actor, Target, Who, Whom, Since string }
 
 // listed are the impersonations to review, newest first; waiting: emergencies and objections nobody has reviewed.
 func (p *portal) listed(r *http.Request, waiting bool, behind state.Place, limit int) ([]*state.Impersonation, error) {
@@ -114,10 +115,12 @@ func (p *portal) serveReview(w http.ResponseWriter, r *http.Request, v *viewer) 
 		d.More = reviewPath + "?" + next.Encode()
 	}
 	for _, i := range all {
-		d.Rows = append(d.Rows, p.reviewRow(t, language, i))
+		row := p.reviewRow(t, language, i)
+		row.Own = v.own(i)
+		d.Rows = append(d.Rows, row)
 	}
 	for _, l := range locks {
-		d.Locks = append(d.Locks, lockRow{l.ActorUsername, l.TargetUsername, p.stamp(l.CreatedAt)})
+		d.Locks = append(d.Locks, lockRow{l.ActorUsername, l.TargetUsername, shown(l.ActorUsername, maxShown), shown(l.TargetUsername, maxShown), p.stamp(l.CreatedAt)})
 	}
 	p.render(w, r, http.StatusOK, "review", d)
 }
@@ -125,7 +128,8 @@ func (p *portal) serveReview(w http.ResponseWriter, r *http.Request, v *viewer) 
 func (p *portal) reviewRow(t *reviewTexts, language string, i *state.Impersonation) reviewRow {
 	row := reviewRow{
 		ID: i.ID, Actor: shown(orText(i.ActorName, i.ActorUsername), maxShown), Target: shown(orText(i.TargetName, i.TargetUsername), maxShown),
-		When: p.stamp(i.StartedAt), Reason: i.Reason, Ticket: i.Ticket, Mode: t.modes[i.Mode], Live: i.Live(), Emergency: i.Emergency, Objected: !i.ObjectedAt.IsZero(), Note: i.ReviewNote,
+		When: p.stamp(i.StartedAt), Reason: shown(i.Reason, policy.MaxReason), Ticket: shown(i.Ticket, maxShown), Mode: t.modes[i.Mode], Live: i.Live(), Emergency: i.Emergency, Objected: !i.ObjectedAt.IsZero(),
+		Note: shown(i.ReviewNote, policy.MaxReason),
 	}
 	if !i.Live() {
 		row.Length, row.Ended = notify.Length(language, i.EndedAt.Sub(i.StartedAt)), notify.Cause(language, i.EndCause)
@@ -136,7 +140,7 @@ func (p *portal) reviewRow(t *reviewTexts, language string, i *state.Impersonati
 		}
 	}
 	if !i.ReviewedAt.IsZero() {
-		row.Reviewed = i.ReviewedBy + ", " + p.stamp(i.ReviewedAt)
+		row.Reviewed = shown(i.ReviewedBy, maxShown) + ", " + p.stamp(i.ReviewedAt)
 	}
 	return row
 }
