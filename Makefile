@@ -1,5 +1,6 @@
 # make demo   serve the demo on http://localhost:8080 (DEMO_ADDR, DEMO_DATA)
 # make test   everything CI runs: installs what the tests need, then runs them all with the race detector
+# make screenshots  the pictures of docs/portal.md and the README, into docs/images
 # make chaos  kills, hangs and full disks under load, for CHAOS_SECONDS (600), then tampering; Linux, root or sudo
 # make bench  CPU per request against bare Caddy (BENCH_SECONDS)
 
@@ -10,7 +11,7 @@ export CGO_ENABLED ?= 0
 # Where test/setup.sh puts a Node.js when the system's is too old.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/caddy-impersonate/node/node_modules/.bin:$(PATH)
 
-.PHONY: demo build test unit e2e lint chaos bench setup clean
+.PHONY: demo build test unit e2e lint screenshots chaos bench setup clean
 
 demo: build
 	@exec ./$(BIN) impersonate demo --addr "$(DEMO_ADDR)" $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
@@ -45,6 +46,10 @@ lint:
 	cd test/matrix && $(GO) vet ./...
 	cd test/chserver && CGO_ENABLED=0 $(GO) vet .
 	$(GO) run $(STATICCHECK) ./...
+
+# The pages are held to what TestAccessible asks of them at the same time.
+screenshots: setup
+	cd test/e2e && SCREENSHOTS="$(CURDIR)/docs/images" $(GO) test -count=1 -timeout 20m -run 'TestAccessible$$' .
 
 CHAOS_SECONDS ?= 600
 chaos:

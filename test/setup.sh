@@ -5,6 +5,7 @@
 #   gcc                 the race detector needs cgo
 #   node (20 or later)  runs the identity providers; where the system's is older, one is taken from npm into .cache
 #   chromium            the browser tests
+#   axe-core            the accessibility rules they hold pages to (npm, into .cache)
 #   python3-django      a real app with header login, a session cookie of its own, CSRF tokens and gzip
 #   request-tracker5, icingaweb2 (with php-fpm)
 #                       real apps with header login and sessions of their own (Debian only)
@@ -71,4 +72,13 @@ if ! node_ok && [ ! -x "$cache/node/node_modules/.bin/node" ]; then
 	echo "setup: the system's Node.js is older than 20; taking one from npm"
 	mkdir -p "$cache/node"
 	npm install --silent --no-audit --no-fund --prefix "$cache/node" node@22
+fi
+
+# Anew when the lock file names another.
+if ! cmp -s test/axe/package-lock.json "$cache/axe/installed"; then
+	echo "setup: taking axe-core from npm"
+	mkdir -p "$cache/axe"
+	cp test/axe/package.json test/axe/package-lock.json "$cache/axe/"
+	PATH="$cache/node/node_modules/.bin:$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$cache/axe"
+	cp test/axe/package-lock.json "$cache/axe/installed"
 fi

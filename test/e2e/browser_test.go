@@ -35,6 +35,7 @@ type browser struct {
 	mu       sync.Mutex
 	troubles []string // what pages complained of
 	expected []string // parts of complaints that belong to the test
+	broken   []string // content security policies that pages broke
 }
 
 // newBrowser starts Chromium with an empty profile. It ends with the test, which fails if a page threw, logged an
@@ -95,6 +96,11 @@ func (b *browser) listen(ev any) {
 			return
 		}
 		trouble = fmt.Sprintf("%s: %s (%s)", ev.Entry.Source, ev.Entry.Text, ev.Entry.URL)
+		if ev.Entry.Source == log.EntrySourceSecurity || strings.Contains(trouble, "Content Security Policy") {
+			b.mu.Lock()
+			b.broken = append(b.broken, trouble)
+			b.mu.Unlock()
+		}
 	default:
 		return
 	}
@@ -343,7 +349,7 @@ func (b *browser) cookies(address string) map[string]string {
 }
 
 // shot takes a picture for people to look at.
-func (b *browser) shot(name string) {
+func (b *browser) shot(name string) []byte {
 	b.t.Helper()
 	b.wait("the page holds still", loaded+` && document.fonts.status === "loaded" && document.getAnimations().length === 0`)
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -353,6 +359,7 @@ func (b *browser) shot(name string) {
 		b.t.Fatal(err)
 	}
 	b.keep(name, png)
+	return png
 }
 
 // keep writes a picture into $E2E_SCREENSHOTS, or else beside the test's other files.

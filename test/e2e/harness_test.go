@@ -58,8 +58,10 @@ type parts struct {
 	Audit      string // lines added to audit
 	Site       string // lines added to the site
 	Global     string // lines added to the global options
+	More       string // lines added to the app's options
 	Log        string // lines added to the default log
 	UsersFile  string
+	Config     string // the whole Caddyfile, in place of what these make of it
 }
 
 func (p *parts) origin() string { return p.Scheme + "://" + p.Addr }
@@ -97,6 +99,9 @@ func startProvider(t *testing.T, origins ...string) *idptest.Provider {
 }
 
 func (p *parts) caddyfile() string {
+	if p.Config != "" {
+		return p.Config
+	}
 	sink := "sqlite " + filepath.Join(p.Dir, "audit.db")
 	if p.ClickHouse != "" {
 		sink = "clickhouse " + p.ClickHouse
@@ -136,6 +141,7 @@ func (p *parts) caddyfile() string {
 			%[4]s
 			%[7]s
 		}
+		%[15]s
 	}
 }
 %[5]s {
@@ -152,7 +158,7 @@ func (p *parts) caddyfile() string {
 	}
 	reverse_proxy %[9]s
 }
-`, p.Dir, p.Issuer, clientSecret, sink, p.origin(), p.Policy, p.Audit, p.Site, p.App, p.Global, p.Log, withoutQueries, cmp.Or(p.Require, "reason"), p.OIDC)
+`, p.Dir, p.Issuer, clientSecret, sink, p.origin(), p.Policy, p.Audit, p.Site, p.App, p.Global, p.Log, withoutQueries, cmp.Or(p.Require, "reason"), p.OIDC, p.More)
 }
 
 // withoutQueries keeps what URLs may carry (the provider's code, an app's tokens, the ID token at logout) and CSRF
