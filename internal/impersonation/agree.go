@@ -38,7 +38,7 @@ func (m *Manager) Approve(ctx context.Context, id string, by Deciding) (*Asked, 
 		now := m.clock.Now()
 		d, in := cur.again(r, now)
 		if d.Refusal != nil {
-			return pointless(d.Refusal), nil
+			return d.Refusal.Pointless(), nil
 		}
 		// The rules in force now say whose agreement it takes.
 		if a.MayApprove && !cur.Policy.MayApprove(d.Policy, who, in.Actor, in.Target) {
@@ -164,14 +164,6 @@ func closed(a *Asked) *policy.Refusal {
 		return policy.Refuse(policy.RefusedRequestExpired)
 	}
 	return policy.Refuse(policy.RefusedRequestClosed)
-}
-
-// pointless tells whoever would agree that the start would be refused all the same. Its own sentence is for the actor.
-func pointless(r *policy.Refusal) *policy.Refusal {
-	return &policy.Refusal{
-		Code: r.Code, Cause: r.Cause,
-		Message: "As things are now the start would be refused all the same, so there is nothing to agree to. Refuse it, or ask an administrator.",
-	}
 }
 
 func sameName(a, b string) bool { return a != "" && identity.Key(a) == identity.Key(b) }

@@ -37,6 +37,7 @@ type describeWords struct {
 	// Terms.
 	Modes, Duration, Idle, Extension, Hours, Networks, LimitActor, LimitTarget, When string
 	Reason, Ticket, TicketLike, StepUp, Approval, Consent, Emergency                 string
+	Told, MustBeTold, Objection                                                      string
 }
 
 // Describe writes the rules for people to read, in a language as [lang] names them.
@@ -144,6 +145,15 @@ func (p *Policy) describe(w *words, r *Rules) PolicyText {
 	}
 	if p.Emergency {
 		add(d.Emergency)
+	}
+	switch {
+	case p.RequireNotice:
+		add(d.MustBeTold)
+	case p.TellTarget:
+		add(d.Told)
+	}
+	if p.LockOnObjection {
+		add(d.Objection)
 	}
 	return t
 }

@@ -1,7 +1,11 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -71,10 +75,11 @@ var everything = Rules{
 			Hours: []Hours{officeHours}, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 			When: "actor.team == target.team", LimitActor: 2, LimitTarget: 1, RequireReason: true, MinReason: 20, RequireTicket: true,
 			Ticket: Ticket{Pattern: `SUP-\d+`, Example: "SUP-1234"}, RequireStepUp: true, RequireApproval: true, RequireConsent: true, Emergency: true,
+			TellTarget: true, RequireNotice: true, LockOnObjection: true,
 		},
 		{
 			Name: "leads", Actor: Match{Groups: []string{"leads"}}, Target: Match{OwnGroups: []string{"team-*"}, GroupsIn: "supervises"},
-			RequireTicket: true,
+			RequireTicket: true, TellTarget: true,
 		},
 	},
 }
@@ -107,14 +112,65 @@ They have to log in again, within 5 minutes before.
 A second person has to approve: owners.
 The person whose account it is has to agree.
 In an emergency it can do without anybody's agreement: then the owners are told at once, and it is reviewed.
+The person whose account it is gets a message; it starts only if they can be told.
+If they say that they did not expect it, it ends at once and can’t be started again until an owner allows it.
 
 leads: People in the group leads may log in as people with whom they share a group named team-* and people in a group that their attribute supervises names.
 Access: full access.
 For 30 minutes at most.
 They have to name a ticket.
+The person whose account it is gets a message when it starts and when it ends.
 `
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// complete tells which words a language lacks, or has with other things in them than English has.
+func complete(t *testing.T, where string, got, want reflect.Value) {
+	t.Helper()
+	things := func(s string) string {
+		all := regexp.MustCompile(`%(\[\d\])?[sd]`).FindAllString(s, -1)
+		slices.Sort(all)
+		return strings.Join(slices.Compact(all), " ")
+	}
+	switch want.Kind() {
+	case reflect.String:
+		if want.String() != "" && got.String() == "" && !strings.HasSuffix(where, ".Between") || things(got.String()) != things(want.String()) {
+			t.Errorf("%s is %q, in English %q", where, got, want)
+		}
+	case reflect.Struct:
+		for i := range want.NumField() {
+			complete(t, where+"."+want.Type().Field(i).Name, got.Field(i), want.Field(i))
+		}
+	case reflect.Array:
+		for i := range want.Len() {
+			complete(t, fmt.Sprintf("%s[%d]", where, i), got.Index(i), want.Index(i))
+		}
+	case reflect.Map:
+		for _, k := range want.MapKeys() {
+			if v := got.MapIndex(k); v.IsValid() {
+				complete(t, where+"."+k.String(), v, want.MapIndex(k))
+			} else {
+				t.Errorf("%s.%s: there is none", where, k)
+			}
+		}
+		if got.Len() != want.Len() {
+			t.Errorf("%s: %d, in English %d", where, got.Len(), want.Len())
+		}
+	default:
+		t.Errorf("%s is a %s", where, want.Kind())
+	}
+}
+
+// TestPointless: whoever would agree to what is refused all the same is told that, in their language.
+func TestPointless(t *testing.T) {
+	r := Refuse(RefusedLocked).Pointless()
+	if r.Code != RefusedLocked || r.Message != r.In("en") || !strings.Contains(r.Message, "nothing to agree to") || r.In("fr") == r.Message || r.In("fr") == Refuse(RefusedLocked).In("fr") {
+		t.Errorf("%+v: %s", r, r.In("fr"))
+	}
+	if IsRefusal(pointless) || !IsRefusal(RefusedLocked) {
+		t.Error("a sentence is no code")
 	}
 }
 
@@ -122,10 +178,26 @@ They have to name a ticket.
 func TestEveryLanguage(t *testing.T) {
 	s := mustCompile(t, everything)
 	english := s.Describe("en")
-	for l, w := range languages {
-		if !slices.Contains(lang.All[:], l) {
-			t.Errorf("%s: no such language", l)
+	source, err := os.ReadFile("refusal.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile(`Refused\w+ += "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(codes) < 35 {
+		t.Errorf("%d codes", len(codes))
+	}
+	for _, code := range codes {
+		if !IsRefusal(code[1]) {
+			t.Errorf("%s: there is no sentence", code[1])
 		}
+	}
+	for _, l := range lang.All {
+		w := languages[l]
+		if w == nil {
+			t.Errorf("%s: no words", l)
+			continue
+		}
+		complete(t, l, reflect.ValueOf(*w), reflect.ValueOf(*languages["en"]))
 		for code, sentence := range languages["en"].Refusals {
 			other := w.Refusals[code]
 			if other == "" || l != "en" && other == sentence || strings.Count(other, "%[") != strings.Count(sentence, "%[") {

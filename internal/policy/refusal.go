@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 )
 
 // Refusal says why not. Code is stable, for programs; Message is a sentence for the person refused.
@@ -11,6 +14,8 @@ type Refusal struct {
 	Message string
 	// args are what the sentence hangs on, for other languages.
 	args []any
+	// sentence is said instead of the code's own; empty: that.
+	sentence string
 	// Cause is for the operator's log: why a condition could not be evaluated. Nil for all other refusals.
 	Cause error
 }
@@ -69,19 +74,30 @@ const (
 	RefusedRequestsTooMany = "requests_too_many"
 )
 
+// pointless is the sentence of [Refusal.Pointless].
+const pointless = "pointless"
+
+// Pointless is the refusal as it is said to somebody who would agree to what is refused all the same: its own sentence
+// is for the actor.
+func (r *Refusal) Pointless() *Refusal {
+	p := &Refusal{Code: r.Code, Cause: r.Cause, sentence: pointless}
+	p.Message = p.In(lang.Default)
+	return p
+}
+
 // Refuse is the refusal of a code that needs no more than its sentence.
 func Refuse(code string) *Refusal { return refuse(code) }
 
 func refuse(code string, args ...any) *Refusal {
 	r := &Refusal{Code: code, args: args}
-	r.Message = r.In("en")
+	r.Message = r.In(lang.Default)
 	return r
 }
 
 // In is the sentence in a language, as [lang] names them.
 func (r *Refusal) In(language string) string {
 	w := languages.In(language)
-	sentence, ok := w.Refusals[r.Code]
+	sentence, ok := w.Refusals[cmp.Or(r.sentence, r.Code)]
 	if !ok {
 		return r.Message
 	}
@@ -107,5 +123,5 @@ func AsRefusal(err error) *Refusal {
 // IsRefusal tells whether a code is one of a refusal.
 func IsRefusal(code string) bool {
 	_, ok := english.Refusals[code]
-	return ok
+	return ok && code != pointless
 }

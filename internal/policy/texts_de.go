@@ -41,8 +41,9 @@ var german = &words{
 		RefusedRequestExpired:  "Diese Anfrage ist abgelaufen. Fragen Sie neu, wenn Sie es noch brauchen.",
 		RefusedRequestSite:     "Danach wurde auf einer anderen Website gefragt. Öffnen Sie es dort.",
 		RefusedRequestsTooMany: "Zu viele Ihrer Anfragen sind offen. Warten Sie, bis über sie entschieden ist, oder ziehen Sie einige zurück.",
+		pointless:              "So wie es jetzt ist, würde der Beginn ohnehin verweigert, es gibt also nichts zuzustimmen. Lehnen Sie die Anfrage ab, oder wenden Sie sich an die Administration.",
 	},
-	Hour: [2]string{"%d Stunde", "%d Stunden"}, Minute: [2]string{"%d Minute", "%d Minuten"}, Second: [2]string{"%d Sekunde", "%d Sekunden"}, Zero: "0 Sekunden",
+	Hour: [2]string{"%d Stunde", "%d Stunden"}, Minute: [2]string{"%d Minute", "%d Minuten"}, Second: [2]string{"%d Sekunde", "%d Sekunden"}, Zero: "0 Sekunden", Between: " ",
 	Days:     [7]string{"Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"},
 	DayRange: "%s bis %s", Daily: "täglich", HoursAt: "%s %s–%s (%s)",
 	Comma: ", ", Or: " oder ", And: " und ",
@@ -63,5 +64,7 @@ var german = &words{
 		Reason: "Eine Begründung von mindestens %[1]s Zeichen ist nötig.", Ticket: "Ein Ticket ist nötig.", TicketLike: "Ein Ticket ist nötig, wie %[1]s.",
 		StepUp: "Eine neue Anmeldung ist nötig, so kurz davor: %[1]s.", Approval: "Eine zweite Person muss genehmigen: %[1]s.", Consent: "Die Person, der das Konto gehört, muss zustimmen.",
 		Emergency: "Im Notfall geht es ohne Zustimmung: Dann erfahren es die Eigentümer sofort, und es wird geprüft.",
+		Told:      "Die Person, der das Konto gehört, erhält bei Beginn und Ende eine Nachricht.", MustBeTold: "Die Person, der das Konto gehört, erhält eine Nachricht; es beginnt nur, wenn sie benachrichtigt werden kann.",
+		Objection: "Gibt sie an, das nicht erwartet zu haben, endet es sofort und kann erst wieder beginnen, wenn ein Eigentümer es erlaubt.",
 	},
 }

@@ -42,8 +42,9 @@ var english = &words{
 		RefusedTicketForm:      "That is not what tickets look like here. Check it, and write it as in %[1]s.",
 		RefusedDuration:        "That is longer than this account may be used. Choose %[1]s or less.",
 		RefusedDurationShort:   "That is too short. Choose between %[1]s and %[2]s.",
+		pointless:              "As things are now the start would be refused all the same, so there is nothing to agree to. Refuse it, or ask an administrator.",
 	},
-	Hour: [2]string{"%d hour", "%d hours"}, Minute: [2]string{"%d minute", "%d minutes"}, Second: [2]string{"%d second", "%d seconds"}, Zero: "0 seconds",
+	Hour: [2]string{"%d hour", "%d hours"}, Minute: [2]string{"%d minute", "%d minutes"}, Second: [2]string{"%d second", "%d seconds"}, Zero: "0 seconds", Between: " ",
 	Days:     [7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
 	DayRange: "%s to %s", Daily: "every day", HoursAt: "%s %s–%s (%s)",
 	Comma: ", ", Or: " or ", And: " and ",
@@ -63,5 +64,7 @@ var english = &words{
 		Reason: "They have to write down why, in at least %[1]s characters.", Ticket: "They have to name a ticket.", TicketLike: "They have to name a ticket, such as %[1]s.",
 		StepUp: "They have to log in again, within %[1]s before.", Approval: "A second person has to approve: %[1]s.", Consent: "The person whose account it is has to agree.",
 		Emergency: "In an emergency it can do without anybody's agreement: then the owners are told at once, and it is reviewed.",
+		Told:      "The person whose account it is gets a message when it starts and when it ends.", MustBeTold: "The person whose account it is gets a message; it starts only if they can be told.",
+		Objection: "If they say that they did not expect it, it ends at once and can’t be started again until an owner allows it.",
 	},
 }

@@ -16,6 +16,8 @@ type words struct {
 	// Units of time: singular, plural; %d is how many.
 	Hour, Minute, Second [2]string
 	Zero                 string
+	// Between is what stands between the parts of a length of time.
+	Between string
 	// Days by [time.Weekday]; DayRange from one to another.
 	Days     [7]string
 	DayRange string
@@ -30,7 +32,7 @@ type words struct {
 	describe describeWords
 }
 
-var languages = lang.Texts[*words]{"en": english, "de": german}
+var languages = lang.Texts[*words]{"en": english, "de": german, "fr": french, "es": spanish, "ja": japanese}
 
 // arg writes what a sentence hangs on.
 func (w *words) arg(v any) string {
@@ -96,5 +98,5 @@ func (w *words) duration(d time.Duration) string {
 	if len(parts) == 0 {
 		return w.Zero
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(parts, w.Between)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
-	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
@@ -30,8 +29,7 @@ type ownerPage struct {
 	// More: there are so many that not all are drawn.
 	More bool
 	// Rules are those in force, as people read them.
-	Rules     policy.Description
-	RulesLang string
+	Rules policy.Description
 }
 
 // ownerRow is somebody in another's account.
@@ -57,10 +55,6 @@ func (p *portal) serveOwner(w http.ResponseWriter, r *http.Request, v *viewer) {
 		return
 	}
 	d := ownerPage{O: t, More: len(live) > ownerRows, Rules: v.rules.Policy.Describe(v.t.Lang)}
-	d.RulesLang = v.t.Lang
-	if en := v.rules.Policy.Describe(lang.Default); len(en.General) > 0 && en.General[0] == d.Rules.General[0] {
-		d.RulesLang = lang.Default // nobody has written them in their language
-	}
 	now := p.Clock.Now()
 	for _, i := range live[:min(len(live), ownerRows)] {
 		actor := shown(cmp.Or(i.ActorName, i.ActorUsername), maxShown)

@@ -98,15 +98,10 @@ func unavailable(links ...problem.Link) *problem.Problem {
 	}
 }
 
-// inWords says a refusal in a language.
-func inWords(r *policy.Refusal) func(string) string {
-	return func(language string) string { return languages.In(language).Refusal(r) }
-}
-
 // refused carries the refusal to programs as a member of its own; people read its sentence.
 func refused(r *policy.Refusal) *problem.Problem {
 	return &problem.Problem{
-		Code: codeRefused, Status: http.StatusForbidden, Title: "Impersonation refused", Detail: r.Message, InWords: inWords(r),
+		Code: codeRefused, Status: http.StatusForbidden, Title: "Impersonation refused", Detail: r.Message, InWords: r.In,
 		Links: []problem.Link{toPortal}, Extra: map[string]any{"refusal": refusalJSON{r.Code, r.Message}},
 	}
 }
@@ -115,7 +110,7 @@ func refused(r *policy.Refusal) *problem.Problem {
 func stepUpRequired(r *policy.Refusal, returnTo string) *problem.Problem {
 	href := root + "/step-up?return_to=" + url.QueryEscape(returnTo)
 	return &problem.Problem{
-		Code: codeStepUp, Status: http.StatusForbidden, Title: "Log in again first", Detail: r.Message, InWords: inWords(r),
+		Code: codeStepUp, Status: http.StatusForbidden, Title: "Log in again first", Detail: r.Message, InWords: r.In,
 		Links: []problem.Link{{Text: "Log in again", Href: href}, toPortal},
 		Extra: map[string]any{"refusal": refusalJSON{r.Code, r.Message}, "step_up": href},
 	}

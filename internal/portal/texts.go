@@ -48,8 +48,8 @@ type texts struct {
 	Hour, Hours, Minute, Minutes, Second, Seconds                 string
 	Between                                                       string // words of a duration
 
-	// Causes are package impersonation's, by their codes; Refusals are for codes that package policy says in English alone.
-	Causes, Refusals, RoleNames map[string]string
+	// Causes are package impersonation's, by their codes.
+	Causes, RoleNames map[string]string
 
 	// Pages are the entries of the navigation, by the address below /.impersonate/; Navigation says what they are.
 	Navigation string
@@ -164,18 +164,12 @@ func (t *texts) Role(role string) string {
 	return role
 }
 
-// Refusal is a refusal's sentence; one that nobody has in the language is said in English.
+// Refusal is a refusal's sentence.
 func (t *texts) Refusal(r *policy.Refusal) string {
 	if r == nil {
 		return ""
 	}
-	if said := r.In(t.Lang); said != r.Message {
-		return said
-	}
-	if said, ok := t.Refusals[r.Code]; ok {
-		return said
-	}
-	return r.Message
+	return r.In(t.Lang)
 }
 
 // Duration is a time as people say it: "1 hour 30 minutes".
