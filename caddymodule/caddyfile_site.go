@@ -41,6 +41,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    deny   <path…>
 //	    safe   <method> <path…>
 //	    public <path…>
+//	    clear_storage on|off
 //	}
 //
 // The block may be left out. identity, action, deny, safe and public can be given several times.
@@ -53,7 +54,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if !hasBlock(d) {
 		return nil
 	}
-	options := []string{"identity", "assertion", "impersonated_by", "banner", "action", "deny", "safe", "public"}
+	options := []string{"identity", "assertion", "impersonated_by", "banner", "action", "deny", "safe", "public", "clear_storage"}
 	return readBlock(d, "impersonate", options, func(b *block, option string) error {
 		if err := h.parseOption(b, option); err != nil {
 			return err
@@ -83,16 +84,16 @@ func (h *Handler) parseOption(b *block, option string) error {
 	case "assertion":
 		return b.value(option, &h.Assertion, "X-Impersonate-Assertion")
 	case "impersonated_by":
-		var s string
-		if err := b.value(option, &s, "off"); err != nil {
+		on, err := b.onOff(option, "off")
+		if err != nil {
 			return err
-		}
-		on := s == "on"
-		if !on && s != "off" {
-			return b.Errf("impersonate: impersonated_by: %q is not known; write on or off", s)
 		}
 		h.ImpersonatedBy = &on
 		return nil
+	case "clear_storage":
+		var err error
+		h.ClearStorage, err = b.onOff(option, "on")
+		return err
 	case "banner":
 		if err := b.once(option); err != nil {
 			return err
@@ -118,6 +119,18 @@ func (h *Handler) parseOption(b *block, option string) error {
 		return b.paths(option, &h.Public, "public /healthz /static/*")
 	}
 	return b.unknown(option)
+}
+
+// onOff reads a switch; example is what one would write.
+func (b *block) onOff(option, example string) (bool, error) {
+	var s string
+	if err := b.value(option, &s, example); err != nil {
+		return false, err
+	}
+	if s != "on" && s != "off" {
+		return false, b.Errf("%s: %s: %q is not known; write on or off", b.name, option, s)
+	}
+	return s == "on", nil
 }
 
 // paths reads a list of paths that can be continued on further lines.

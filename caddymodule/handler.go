@@ -79,9 +79,10 @@ func (h *Handler) options() gateway.SiteOptions {
 			Text: h.Banner.Text, Color: h.Banner.Color, Position: h.Banner.Position,
 			AllowUnmarked: h.Banner.Unmarked == "allow",
 		},
-		Deny:       h.Deny,
-		Public:     h.Public,
-		OnIdentity: setPlaceholders,
+		Deny:         h.Deny,
+		Public:       h.Public,
+		ClearStorage: h.ClearStorage,
+		OnIdentity:   setPlaceholders,
 	}
 	for _, i := range h.Identity {
 		o.Identity = append(o.Identity, identity.Template{Name: i.Name, Value: i.Value})

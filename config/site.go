@@ -37,6 +37,10 @@ type Site struct {
 
 	// Public are paths that need no login. The app is told no identity where there is none.
 	Public []string `json:"public,omitempty"`
+
+	// ClearStorage has the browser forget, at an impersonation's start and end, what the site's pages stored there:
+	// localStorage, IndexedDB, caches, service workers. The actor's own is lost with it. Default: false.
+	ClearStorage bool `json:"clear_storage,omitempty"`
 }
 
 // Header is one header of an identity.

@@ -24,7 +24,9 @@ type Jar struct {
 	actor map[key]*actorCookie
 	// seen are the first path segments requests came for: a name first met on a new one may be the actor's, kept
 	// for a narrower path than any seen before.
-	seen    map[string]bool
+	seen map[string]bool
+	// latest is when the newest of target was created. No two share a moment: they are sent in the order they came.
+	latest  time.Time
 	version atomic.Uint64
 }
 
@@ -322,9 +324,15 @@ func (j *Jar) Response(r *http.Request, setCookies []string, now time.Time) (mir
 		h := &held{Cookie: *c, Mirrored: !c.HTTPOnly}
 		if old != nil {
 			h.Created = old.Created
-		} else if len(j.target) >= MaxCookies {
-			if gone := j.evict(); gone != "" {
-				mirror = append(mirror, gone)
+		} else {
+			if h.Created = now; !now.After(j.latest) {
+				h.Created = j.latest.Add(1)
+			}
+			j.latest = h.Created
+			if len(j.target) >= MaxCookies {
+				if gone := j.evict(); gone != "" {
+					mirror = append(mirror, gone)
+				}
 			}
 		}
 		j.target[k] = h

@@ -162,9 +162,9 @@ func (b *browser) hasJar() bool { return b.jar.Load() != nil }
 
 // begin opens a jar for an impersonation that starts with this request. A request of another tab's may have come
 // first; then it is that one's.
-func (b *browser) begin(g *Gateway, h http.Header, r *http.Request, live *impersonation.Live, now time.Time) {
+func (b *browser) begin(g *Gateway, h http.Header, r *http.Request, live *impersonation.Live, storage bool, now time.Time) {
 	if held := b.jar.Load(); held != nil && held.impersonation != live.ID {
-		b.restore(g, h, now) // of an earlier one, if its end was never seen
+		b.restore(g, h, storage, now) // of an earlier one, if its end was never seen
 	}
 	b.news.forget()
 	held := b.jarOf(g, withoutOurs(r), live, now)
@@ -259,7 +259,7 @@ func (b *browser) ownResponse(s *Site, r *http.Request, h http.Header) {
 		}
 	}
 	if b.hasJar() {
-		b.restore(s.Gateway, h, s.Clock.Now())
+		b.restore(s.Gateway, h, s.clearStorage, s.Clock.Now())
 	}
 }
 
@@ -284,13 +284,13 @@ func (b *browser) saveOwn(g *Gateway) {
 	b.ownSaved = version
 }
 
-// restore gives the browser its own cookies back, once.
-func (b *browser) restore(g *Gateway, h http.Header, now time.Time) {
+// restore gives the browser its own cookies back, once, and empties its storage if so.
+func (b *browser) restore(g *Gateway, h http.Header, storage bool, now time.Time) {
 	held := b.jar.Load()
 	if held == nil || !held.pending.CompareAndSwap(true, false) {
 		return
 	}
-	held.giveBack(h, now)
+	held.giveBack(h, storage, now)
 	g.orphans.forget(b.sess.ID, held)
 	// Requests under way may still carry the impersonation's cookies; a little later none does.
 	g.Clock.AfterFunc(lingers, func() { b.jar.CompareAndSwap(held, nil) })
@@ -304,22 +304,22 @@ func (b *browser) restore(g *Gateway, h http.Header, now time.Time) {
 }
 
 // giveBack adds what leaves the browser as it was before the impersonation.
-func (held *heldJar) giveBack(h http.Header, now time.Time) {
+func (held *heldJar) giveBack(h http.Header, storage bool, now time.Time) {
 	// What the app itself sets in this very answer is newer, and comes after.
 	h["Set-Cookie"] = append(held.Restore(now), h["Set-Cookie"]...)
 	if len(h["Set-Cookie"]) == 0 {
 		delete(h, "Set-Cookie")
 	}
 	if h.Get("Clear-Site-Data") == "" {
-		clearCache(h)
+		clearSiteData(h, storage)
 	}
 }
 
 // leave is for the end of the session: nothing of the impersonation stays in the browser.
-func (b *browser) leave(g *Gateway, h http.Header, now time.Time) {
+func (b *browser) leave(g *Gateway, h http.Header, storage bool, now time.Time) {
 	if held := b.jar.Load(); held != nil {
 		held.pending.Store(true)
-		b.restore(g, h, now)
+		b.restore(g, h, storage, now)
 	}
 }
 

@@ -91,6 +91,8 @@ type SiteOptions struct {
 	Safe []MethodPath
 	// Public needs no login.
 	Public []string
+	// ClearStorage empties what pages stored in the browser at an impersonation's start and end.
+	ClearStorage bool
 	// OnIdentity is called once it is known who a request is made as, before it is forwarded. May be nil.
 	OnIdentity func(*http.Request, *Who)
 }
@@ -136,7 +138,9 @@ type Site struct {
 	deny       patterns
 	safe       patterns
 	public     patterns
-	onIdentity func(*http.Request, *Who)
+	// clearStorage: see SiteOptions
+	clearStorage bool
+	onIdentity   func(*http.Request, *Who)
 }
 
 type action struct {
@@ -157,7 +161,7 @@ func New(o Options) (*Gateway, error) {
 
 // Site prepares one site.
 func (g *Gateway) Site(o SiteOptions) (*Site, error) {
-	s := &Site{Gateway: g, assertion: http.CanonicalHeaderKey(o.Assertion), banner: o.Banner, onIdentity: o.OnIdentity}
+	s := &Site{Gateway: g, assertion: http.CanonicalHeaderKey(o.Assertion), banner: o.Banner, clearStorage: o.ClearStorage, onIdentity: o.OnIdentity}
 	scrub := o.Scrub
 	if o.Assertion != "" {
 		scrub = append([]string{o.Assertion}, scrub...)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
@@ -33,6 +34,17 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 		}
 		rec.refused(p.Status, refusal)
 		writeRefusal(w, r, p)
+		return nil
+	}
+	if asksForWorker(r) {
+		if !rec.durable() {
+			rec.refused(noRecord.Status, "audit_unavailable")
+			problem.Write(w, r, noRecord)
+			return nil
+		}
+		serveRetiringWorker(w)
+		rec.result.ContentType, rec.result.ResponseBytes = w.Header().Get("Content-Type"), int64(len(retiringWorker))
+		rec.outcome(http.StatusOK, audit.OutcomeCompleted)
 		return nil
 	}
 	unsafe := !isSafe(r) || maySurprise(r)

@@ -19,7 +19,7 @@ func (s *Site) serveNotice(ow *ownWriter, r *http.Request, next Next, sess *sess
 		if !ow.browser.news.claim(notice) {
 			return false
 		}
-		clearCache(ow.Header())
+		clearSiteData(ow.Header(), s.clearStorage)
 		return true
 	}
 	nw := &noticeWriter{own: ow, notice: notice, claim: claim, info: &banner.Info{

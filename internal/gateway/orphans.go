@@ -63,7 +63,7 @@ func (g *Gateway) serveLogin(serve http.HandlerFunc) http.HandlerFunc {
 		if raw, ok := session.RawID(r, g.Scheme(r) == "https"); ok {
 			w = &headWriter{ResponseWriter: w, look: func(h http.Header, status int) {
 				if status >= 200 {
-					g.giveBackOrphan(h, r, raw)
+					g.giveBackOrphan(h, r, raw, g.found(r).clearsStorage())
 				}
 			}}
 		}
@@ -72,7 +72,7 @@ func (g *Gateway) serveLogin(serve http.HandlerFunc) http.HandlerFunc {
 }
 
 // giveBackOrphan adds what the impersonation of a session that is over left to be undone, once.
-func (g *Gateway) giveBackOrphan(h http.Header, r *http.Request, raw string) {
+func (g *Gateway) giveBackOrphan(h http.Header, r *http.Request, raw string, storage bool) {
 	held := g.orphans.of(raw)
 	if held == nil {
 		return
@@ -82,5 +82,5 @@ func (g *Gateway) giveBackOrphan(h http.Header, r *http.Request, raw string) {
 		return
 	}
 	g.orphans.forget(id, held)
-	held.giveBack(h, g.Clock.Now())
+	held.giveBack(h, storage, g.Clock.Now())
 }

@@ -16,11 +16,17 @@ import (
 
 // found is who asks for one of the gateway's own pages, looked up once.
 type found struct {
+	site    *Site
 	sess    *session.Session
 	raw     string
 	browser *browser
 	err     error
 }
+
+// clear has the browser forget the pages of the account left behind, and what they stored if the site asks for that.
+func (f *found) clear(h http.Header) { clearSiteData(h, f.clearsStorage()) }
+
+func (f *found) clearsStorage() bool { return f.site != nil && f.site.clearStorage }
 
 type foundKey struct{}
 
@@ -46,9 +52,10 @@ func (s *Site) servePages(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := s.found(r)
+	f.site = s
 	if f.sess != nil {
 		if live := s.Impersonations.Of(r.Context(), f.sess.ID); live == nil {
-			f.browser.restore(s.Gateway, w.Header(), s.Clock.Now())
+			f.browser.restore(s.Gateway, w.Header(), f.clearsStorage(), s.Clock.Now())
 		} else if held := f.browser.jar.Load(); held != nil && held.impersonation == live.ID {
 			held.Observe(withoutOurs(r))
 		}
@@ -84,29 +91,39 @@ func (g *Gateway) needsState(page http.Handler) http.Handler {
 
 // onStart is called by the portal once an impersonation has begun, before it answers.
 func (g *Gateway) onStart(w http.ResponseWriter, r *http.Request, live *impersonation.Live) {
-	if f := g.found(r); f.sess != nil {
-		f.browser.begin(g, w.Header(), r, live, g.Clock.Now())
+	f := g.found(r)
+	if f.sess != nil {
+		f.browser.begin(g, w.Header(), r, live, f.clearsStorage(), g.Clock.Now())
 	}
-	clearCache(w.Header())
+	f.clear(w.Header())
 }
 
 // onStop is called by the portal once an impersonation has ended, before it answers.
 func (g *Gateway) onStop(w http.ResponseWriter, r *http.Request, _ *impersonation.Live) {
-	if f := g.found(r); f.sess != nil {
-		f.browser.restore(g, w.Header(), g.Clock.Now())
+	f := g.found(r)
+	if f.sess != nil {
+		f.browser.restore(g, w.Header(), f.clearsStorage(), g.Clock.Now())
 	}
-	clearCache(w.Header())
+	f.clear(w.Header())
 }
 
-// clearCache has the browser forget cached pages of the account left behind. Never "cookies": that reaches every
-// site of the domain.
-func clearCache(h http.Header) { h.Set("Clear-Site-Data", `"cache"`) }
+// clearSiteData has the browser forget cached pages of the account left behind; with storage also what pages stored
+// and the site's service workers. Never "cookies": that reaches every site of the domain.
+// https://www.w3.org/TR/clear-site-data/
+func clearSiteData(h http.Header, storage bool) {
+	if storage {
+		h.Set("Clear-Site-Data", `"cache", "storage"`)
+	} else {
+		h.Set("Clear-Site-Data", `"cache"`)
+	}
+}
 
 func (g *Gateway) serveLogout(w http.ResponseWriter, r *http.Request) {
-	if f := g.found(r); f.sess != nil {
-		f.browser.leave(g, w.Header(), g.Clock.Now())
+	f := g.found(r)
+	if f.sess != nil {
+		f.browser.leave(g, w.Header(), f.clearsStorage(), g.Clock.Now())
 	}
-	clearCache(w.Header())
+	f.clear(w.Header())
 	g.Login.ServeLogout(w, r)
 }
 

@@ -109,16 +109,22 @@ func (s *Site) serveAnonymous(w http.ResponseWriter, r *http.Request, next Next,
 		if held != nil {
 			setCookie(r.Header, held.Own(r, s.Clock.Now()))
 		}
+		if asksForWorker(r) {
+			prepareWorkerRequest(r)
+			script := &workerWriter{ResponseWriter: w}
+			defer script.finish()
+			w = script
+		}
 		// The app must not set the gateway's cookies where nobody is logged in either.
 		return next(&headWriter{ResponseWriter: w, look: func(h http.Header, status int) {
 			session.StripSetCookie(h)
 			if status >= 200 {
-				s.giveBackOrphan(h, r, raw)
+				s.giveBackOrphan(h, r, raw, s.clearStorage)
 			}
 		}}, r)
 	}
 	if held != nil {
-		s.giveBackOrphan(w.Header(), r, raw)
+		s.giveBackOrphan(w.Header(), r, raw, s.clearStorage)
 	}
 	back := Prefix + "login?return_to=" + url.QueryEscape(r.URL.RequestURI())
 	if problem.WantsPage(r) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
@@ -138,7 +144,7 @@ func (s *Site) serveAnonymous(w http.ResponseWriter, r *http.Request, next Next,
 
 // refuseInactive ends the session of someone whose account was deactivated.
 func (s *Site) refuseInactive(w http.ResponseWriter, r *http.Request, sess *session.Session, b *browser) error {
-	b.leave(s.Gateway, w.Header(), s.Clock.Now())
+	b.leave(s.Gateway, w.Header(), s.clearStorage, s.Clock.Now())
 	if err := s.Sessions.Delete(r.Context(), sess.ID); err != nil {
 		s.Log.Error("a deactivated account's session can't be deleted", "error", err, "actor", sess.Claims.Username)
 	}
@@ -170,6 +176,11 @@ func (s *Site) serveOwnAccount(w http.ResponseWriter, r *http.Request, next Next
 	err := s.swap(r, v)
 	switch {
 	case err != nil:
+	case asksForWorker(r):
+		prepareWorkerRequest(r)
+		script := &workerWriter{ResponseWriter: ow}
+		err = next(script, r)
+		script.finish()
 	case notice != "" && r.Method == http.MethodGet && banner.IsDocument(r):
 		err = s.serveNotice(ow, r, next, sess, notice, now)
 	case s.rings(r, v):

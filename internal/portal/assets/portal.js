@@ -144,9 +144,31 @@
   // --- One start per press; and usable again when the browser's back button brings the page back.
   document.addEventListener('submit', function (e) {
     if (!e.target.matches('[data-start]')) return;
-    if (e.target.dataset.sent) { e.preventDefault(); return; }
-    e.target.dataset.sent = '1';
+    var start = e.target, press = e.submitter;
+    if (start.dataset.sent) { e.preventDefault(); return; }
+    start.dataset.sent = '1';
+    if (!navigator.serviceWorker || !start.requestSubmit || start.dataset.alone) return;
+    e.preventDefault();
+    var wait = new Promise(function (done) { setTimeout(done, 2000); });
+    Promise.race([dismiss(), wait]).catch(function () {}).then(function () {
+      start.dataset.alone = '1';
+      delete start.dataset.sent;
+      start.requestSubmit(press);
+    });
   });
+
+  // dismiss ends the app's service workers, and what they keep: the first page as somebody else would come from there.
+  function dismiss() {
+    return navigator.serviceWorker.getRegistrations().then(function (workers) {
+      if (!workers.length) return;
+      return Promise.all(workers.map(function (w) { return w.unregister(); })).then(function () {
+        return window.caches && caches.keys();
+      }).then(function (names) {
+        return Promise.all((names || []).map(function (name) { return caches.delete(name); }));
+      });
+    });
+  }
+
   window.addEventListener('pageshow', function (e) {
     if (!e.persisted) return;
     // Kept by the browser from before: whose account it shows may have changed since.
