@@ -64,7 +64,7 @@ func MessageOf(kind notify.Kind, i *state.Impersonation) *notify.Message {
 		ActorID: i.ActorID, ActorUsername: i.ActorUsername, ActorName: i.ActorName,
 		TargetID: i.TargetID, TargetUsername: i.TargetUsername, TargetName: i.TargetName,
 		Reason: i.Reason, Ticket: i.Ticket, Mode: i.Mode, Policy: i.Policy, Emergency: i.Emergency,
-		StartedAt: i.StartedAt, Duration: i.ExpiresAt.Sub(i.StartedAt), Site: i.Site, Link: HistoryPath,
+		StartedAt: i.StartedAt, Duration: i.ExpiresAt.Sub(i.StartedAt), Site: i.Site, Link: ReviewPath, OwnLink: HistoryPath,
 	}
 	if !i.EndedAt.IsZero() {
 		m.At, m.EndedAt, m.EndCause, m.Duration = i.EndedAt, i.EndedAt, i.EndCause, max(0, i.EndedAt.Sub(i.StartedAt))

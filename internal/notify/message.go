@@ -93,6 +93,8 @@ type Message struct {
 	// Site is scheme://host of the site it is about; Link the path there, or a whole URL, that leads on.
 	Site string `json:"site,omitempty"`
 	Link string `json:"link,omitempty"`
+	// OwnLink is where it leads the target; empty: as all others.
+	OwnLink string `json:"own_link,omitempty"`
 	// Expires is when telling it makes no sense any more; zero: after three days without success.
 	Expires time.Time `json:"expires,omitzero"`
 
@@ -130,12 +132,14 @@ func (m *Message) Actor() string { return display(m.ActorName, m.ActorUsername) 
 func (m *Message) Target() string { return display(m.TargetName, m.TargetUsername) }
 
 // URL is the whole of Link; empty: there is none.
-func (m *Message) URL() string {
-	if strings.HasPrefix(m.Link, "/") && !strings.HasPrefix(m.Link, "//") && m.Site != "" {
-		return m.Site + m.Link
+func (m *Message) URL() string { return m.whole(m.Link) }
+
+func (m *Message) whole(link string) string {
+	if strings.HasPrefix(link, "/") && !strings.HasPrefix(link, "//") && m.Site != "" {
+		return m.Site + link
 	}
-	if strings.HasPrefix(m.Link, "https://") || strings.HasPrefix(m.Link, "http://") {
-		return m.Link
+	if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://") {
+		return link
 	}
 	return ""
 }

@@ -61,7 +61,11 @@ func (m *Message) TextFor(to *Recipient, zone *time.Location) *Text {
 		t.Greeting = say(w.greeting)
 	}
 	t.Footer = say(w.footer)
-	if t.URL = m.URL(); t.URL == "" {
+	t.URL = m.URL()
+	if mine && m.OwnLink != "" {
+		t.URL = m.whole(m.OwnLink)
+	}
+	if t.URL == "" {
 		t.Action = ""
 	}
 	fact := func(label, value string, most int) {

@@ -86,7 +86,7 @@ func (w *worker) run() {
 			wg.Wait()
 			continue
 		}
-		w.wait(next.Sub(now), !next.IsZero())
+		w.wait(next.Sub(w.q.clock.Now()), !next.IsZero()) // which has gone on meanwhile
 	}
 }
 

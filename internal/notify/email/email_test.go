@@ -24,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/html"
+
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/notify"
 	"github.com/seed-240d5494/caddy-impersonate/internal/notify/email"
@@ -193,10 +195,12 @@ func TestEveryKindAndLanguage(t *testing.T) {
 func TestNothingIsSmuggled(t *testing.T) {
 	box := receivers.Mail(t, receivers.Config{})
 	n := open(t, email.Options{Server: "smtp://" + box.Addr()})
+	plain := map[string]bool{}
 	for _, evil := range []string{
-		"x\r\nBcc: evil@example.com\r\n\r\nbody", "x\nBcc: evil@example.com", "x\rBcc: evil@example.com", "\u2028Bcc: evil@example.com",
+		"plain words", "x\r\nBcc: evil@example.com\r\n\r\nbody", "x\nBcc: evil@example.com", "x\rBcc: evil@example.com", "\u2028Bcc: evil@example.com",
 		"=?utf-8?q?x=0D=0ABcc:_evil@example.com?=", `"><script>alert(1)</script>`, `<img src=x onerror=alert(1)>`, `{{.Message}} {actor}`,
-		`Sam" <evil@example.com>, "`, "名前 Zoë \U0001F600", strings.Repeat("long ", 2000), "\x00\x1b[31m", "a\u202eb", "\r\n.\r\nMAIL FROM:<evil@example.com>",
+		`Sam" <evil@example.com>, "`, "名前 Zoë \U0001F600", strings.Repeat("long ", 2000), "\x00\x1b[31m", "a\u202eb", "\u2066a\u2069\u200f", `<svg onload=alert(1)>`, `</td></tr></table></body><b0rk style=x>`,
+		`" style="position:fixed" onclick="alert(1)`, `javascript:alert(1)`, `https://evil.example/?q=<a href=x>`, `</style><style>*{display:none}`, "=cmd|' /C calc'!A0", "\r\n.\r\nMAIL FROM:<evil@example.com>",
 	} {
 		m := started()
 		m.ActorName, m.TargetName, m.Reason, m.Ticket, m.To[0].Name, m.Note, m.By = evil, evil, evil, evil, evil, evil, evil
@@ -212,8 +216,16 @@ func TestNothingIsSmuggled(t *testing.T) {
 		if err != nil || len(to) != 1 || to[0].Address != "sam@example.com" {
 			t.Errorf("%q: To is %q: %v", evil, r.Get("To"), err)
 		}
-		if strings.Contains(r.html, "<script") || strings.Contains(r.html, "<img") {
-			t.Errorf("%q: markup in the html", evil)
+		for part := range markup(t, r.html) {
+			if len(plain) > 0 && !plain[part] {
+				t.Errorf("%q: markup in the html: %s", evil, part)
+			}
+		}
+		if len(plain) == 0 {
+			plain = markup(t, r.html)
+		}
+		if strings.ContainsAny(r.html+r.text, "\u202e\u2066\u2069\x00\x1b") {
+			t.Errorf("%q: characters that turn or end the text", evil)
 		}
 		if strings.ContainsAny(r.decoded(t, "Subject"), "\r\n\u202e\x00\x1b") {
 			t.Errorf("%q: subject %q", evil, r.decoded(t, "Subject"))
@@ -224,6 +236,30 @@ func TestNothingIsSmuggled(t *testing.T) {
 			}
 		}
 	}
+}
+
+// markup are the elements of a page, each with the names of its attributes and where it leads.
+func markup(t *testing.T, page string) map[string]bool {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		part := n.Data
+		for _, a := range n.Attr {
+			part += " " + a.Key
+			if a.Key == "href" || a.Key == "style" {
+				part += "=" + a.Val
+			}
+		}
+		all[part] = true
+	}
+	return all
 }
 
 func TestWhoHasNoAddress(t *testing.T) {
