@@ -66,7 +66,7 @@ var inEnglish = texts{
 	dismiss:     "Dismiss",
 	bell:        "{actor} used your account, {time}",
 	bellLive:    "{actor} is using your account, since {time}",
-	bellMore:    "(and {n} more times)",
+	bellMore:    "(and {n} more)",
 	history:     "My access history",
 	ended:       "Your impersonation of {target} ended: {cause}. You are in your own account again.",
 	causes: map[string]string{
@@ -108,7 +108,7 @@ var inGerman = texts{
 	dismiss:     "Schließen",
 	bell:        "{actor} hat Ihr Konto verwendet, {time}",
 	bellLive:    "{actor} verwendet Ihr Konto, seit {time}",
-	bellMore:    "(und {n} weitere Male)",
+	bellMore:    "(und {n} weitere)",
 	history:     "Meine Zugriffe",
 	ended:       "Ihr Zugriff auf das Konto von {target} ist beendet: {cause}. Sie sind wieder in Ihrem eigenen Konto.",
 	causes: map[string]string{
@@ -150,7 +150,7 @@ var inFrench = texts{
 	dismiss:     "Fermer",
 	bell:        "{actor} a utilisé votre compte, {time}",
 	bellLive:    "{actor} utilise votre compte, depuis {time}",
-	bellMore:    "(et {n} autres fois)",
+	bellMore:    "(et {n} de plus)",
 	history:     "Mon historique d’accès",
 	ended:       "Votre accès au compte de {target} a pris fin : {cause}. Vous êtes de nouveau dans votre propre compte.",
 	causes: map[string]string{
@@ -192,7 +192,7 @@ var inSpanish = texts{
 	dismiss:     "Cerrar",
 	bell:        "{actor} usó su cuenta, {time}",
 	bellLive:    "{actor} está usando su cuenta, desde {time}",
-	bellMore:    "(y {n} veces más)",
+	bellMore:    "(y {n} más)",
 	history:     "Mi historial de accesos",
 	ended:       "Su acceso a la cuenta de {target} terminó: {cause}. Está de nuevo en su propia cuenta.",
 	causes: map[string]string{
