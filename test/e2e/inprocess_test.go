@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -72,6 +73,9 @@ func startInProcess(t *testing.T, p *parts) *inProcess {
 		}
 		close(stop)
 		<-stopped
+		if log, err := os.ReadFile(filepath.Join(p.Dir, "caddy.log")); t.Failed() && err == nil {
+			t.Logf("the gateway's log:\n%.10000s", log)
+		}
 	})
 	client := insecureClient()
 	waitFor(t, time.Minute, "the gateway serves", func() bool {

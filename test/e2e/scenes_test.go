@@ -16,11 +16,11 @@ type scene struct {
 	who  string // one or more of the stage's roles; "nobody" is not logged in. The first is in the pictures
 	path string
 	act  func(*browser) // what is done on the page before it is looked at
-	shot string         // which pictures are for the documentation: of desktop, phone, dark, phone-dark; or all
+	shot string         // which pictures are for the documentation: of desktop, phone, dark, phone-dark; or most, which is all but the last
 }
 
 var scenes = []scene{
-	{"home", "admin owner auditor", "/.impersonate/", nil, "all"},
+	{"home", "admin owner auditor", "/.impersonate/", nil, "most"},
 	{"home-few", "supervisor", "/.impersonate/?only=1", nil, ""},
 	{"home-denied", "sam office", "/.impersonate/", nil, "phone"},
 	{"home-search", "admin", "/.impersonate/?q=sam", nil, ""},
@@ -28,7 +28,7 @@ var scenes = []scene{
 	{"home-live", "impersonating looking", "/.impersonate/", nil, "desktop phone"},
 	{"home-offline", "admin", "/.impersonate/", searchOffline, ""},
 	{"menu", "admin impersonating", "/.impersonate/?q=reed", func(b *browser) { b.press(css("details.menu summary")) }, ""},
-	{"confirm", "admin", "/.impersonate/?target=sam", nil, "all"},
+	{"confirm", "admin", "/.impersonate/?target=sam", nil, "most"},
 	{"confirm-page", "admin supervisor", "/.impersonate/confirm?target=sam", nil, ""},
 	{"confirm-approval", "second", "/.impersonate/confirm?target=lena&reason=The+plan+for+Monday&ticket=HD-2250", func(b *browser) { b.press(css("details.needs summary")) }, "phone"},
 	{"refused", "admin", "/.impersonate/?target=owner", nil, "desktop"},
@@ -46,13 +46,15 @@ var scenes = []scene{
 	{"request-refused", "second", "/.impersonate/requests/{refused}", nil, ""},
 	{"request-expired", "admin", "/.impersonate/requests/{expired}", nil, ""},
 	{"request-consent", "sam", "/.impersonate/requests/{consent}", nil, "phone"},
+	{"bell", "jose", "/", nil, "desktop phone"}, // told once: before other pages of his
 	{"history", "sam", "/.impersonate/history", func(b *browser) { b.press(css("details.did summary")) }, "desktop phone-dark"},
 	{"history-none", "auditor", "/.impersonate/history", nil, ""},
 	{"audit", "auditor owner", "/.impersonate/audit", nil, "desktop phone"},
 	{"audit-empty", "auditor", "/.impersonate/audit?q=zzz", nil, ""},
 	{"audit-bad", "auditor", "/.impersonate/audit?from=noon", nil, ""},
 	{"audit-events", "auditor", "/.impersonate/audit/events", openFirst, ""},
-	{"audit-activity", "auditor", "/.impersonate/audit/activity", openFirst, "desktop"},
+	{"audit-activity", "auditor", "/.impersonate/audit/activity", nil, "desktop"},
+	{"audit-table", "auditor", "/.impersonate/audit/activity", openFirst, ""},
 	{"audit-story", "auditor owner", "/.impersonate/audit/impersonations/{used}", openFirst, "desktop phone-dark"},
 	{"review", "owner auditor", "/.impersonate/review", nil, "desktop phone"},
 	{"review-waiting", "owner", "/.impersonate/review?waiting=1", nil, ""},
@@ -66,7 +68,7 @@ var scenes = []scene{
 	{"logged-out", "nobody", "/.impersonate/logged-out", nil, ""},
 	{"not-found", "admin", "/.impersonate/nothing", nil, ""},
 	{"not-yours", "admin", "/.impersonate/audit", nil, ""},
-	{"app", "impersonating", "/bookings/1042", nil, "all"},
+	{"app", "impersonating", "/bookings/1042", nil, "most"},
 	{"app-reason", "impersonating", "/bookings/1042", func(b *browser) { b.press(inBanner(".why summary")) }, ""},
 	{"app-looking", "looking", "/", nil, ""},
 	{"app-forbidden", "impersonating", "/account/password", nil, "phone"},

@@ -39,8 +39,8 @@ var company = []role{
 }
 
 const (
-	firstNames = "Karim Katja Kenji Kofi Lara Leon Lucia Mads Maria Marek Nadia Noor Oskar Paula Pedro Quinn Rosa Ruben Sanna Tariq Uma Vera Viktor Yara Zoe"
-	lastNames  = "Abel Brandt Costa Dubois Eriksen Fischer Gomez Horvat Ito Jansen Kaya Lind Moreau Novak Okafor Petrov Quist Rossi Silva Tran Ueda Varga Weber Yilmaz Zeman"
+	firstNames = "Karim Katja Kenji Kofi Lara Leon Lucia Luka Mads Maria Marek Milan Nadia Nils Noor Nora Oskar Otis Paula Pedro Petra Quinn Rafael Rosa Ruben Ruth Sanna Selma Simon Tariq Tessa Theo Uma Ursula Vera Viktor Wanda Willem Yara Yusuf Zita Zoe"
+	lastNames  = "Abel Adler Aziz Baker Brandt Brun Castro Cohen Costa Dahl Dubois Duran Eriksen Evans Fischer Flores Gomez Gray Haas Horvat Ibrahim Ito Jansen Jung Kaya Keller Kim Lind Lopez Meyer Moreau Nagy Novak Okafor Olsen Park Petrov Quist Rao Rossi Sato Silva Tran Turner Ueda Varga Vega Weber Wolf Yilmaz Young Zeman"
 )
 
 // stage is a gateway with everything on, before the demo's app, and a day behind it: somebody's account was used and
@@ -129,7 +129,7 @@ http://%[4]s {
 
 const bannerText = "{impersonate.actor.name} viewing as {impersonate.user.name}"
 
-// newStage sets it up, with as many more field workers and office staff.
+// newStage sets it up, with as many more field workers and office staff, at most 2,184.
 func newStage(t *testing.T, more int) *stage {
 	t.Helper()
 	s := raise(t, company, more, bannerText)
@@ -155,7 +155,7 @@ func newStage(t *testing.T, more int) *stage {
 	}
 	expired := ask(logIn(t, s.origin(), "admin"), `{"target":"lena","reason":"The week's plan has a gap","ticket":"HD-2207"}`)
 	s.gate.advance(65 * time.Minute)
-	for _, name := range []string{"owner", "admin", "second", "supervisor", "sam", "office", "auditor"} {
+	for _, name := range []string{"owner", "admin", "second", "supervisor", "sam", "office", "auditor", "jose"} {
 		s.roles[name] = logIn(t, s.origin(), name)
 	}
 	s.roles["impersonating"] = logIn(t, s.origin(), "admin")
@@ -218,11 +218,9 @@ func raise(t *testing.T, people []role, more int, banner string) *stage {
 		entries = append(entries, entry{id, r.username, r.name, email, r.groups, r.username != "former"})
 	}
 	for i := range more { // after those of the company, by name
-		first, last := strings.Fields(firstNames)[i%25], strings.Fields(lastNames)[i/25%25]
+		firsts, lasts := strings.Fields(firstNames), strings.Fields(lastNames)
+		first, last := firsts[i/len(lasts)%len(firsts)], lasts[i%len(lasts)]
 		username := strings.ToLower(first + "." + last)
-		if n := i / 625; n > 0 {
-			last, username = last+" "+[]string{"Jr.", "III", "IV", "V", "VI"}[(n-1)%5], fmt.Sprint(username, n+1)
-		}
 		entries = append(entries, entry{fmt.Sprintf("m-%d", i), username, first + " " + last, username + "@fieldbook.example", []string{[]string{"fieldworkers", "office"}[i%7/6], []string{"team-north", "team-south"}[i%2]}, i%41 != 0})
 	}
 	list, err := json.Marshal(map[string]any{"users": entries}) // JSON is YAML

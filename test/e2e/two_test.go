@@ -59,27 +59,83 @@ func TestTwoBrowsersSameAdmin(t *testing.T) {
 	office.as(origin, "alice", false)
 }
 
-// Two admins use the same account at once; each comes back as themselves (others came back as each other).
+// bell fails the test unless the page of one's own account tells that it is used by somebody else, visibly.
+func (b *browser) bell(parts ...string) {
+	b.t.Helper()
+	b.bannerSays(append(parts, "My access history")...)
+	if stop, err := try[bool](b, inBanner(".stop")+" !== null"); err != nil || stop {
+		b.t.Errorf("%s's browser: the notice offers to return, %v", b.name, err)
+	}
+}
+
+// dismisses presses the notice's button; it goes, and does not come again.
+func (b *browser) dismisses(origin string) {
+	b.t.Helper()
+	b.press(inBanner(".dismiss"))
+	b.wait("the notice goes", `!document.querySelector("impersonate-banner")`)
+	b.open(origin + "/page")
+	b.wait("the page is there", loaded)
+	if there, err := try[bool](b, `document.querySelector("impersonate-banner") !== null`); err != nil || there {
+		b.t.Errorf("%s's browser tells again what was dismissed, %v", b.name, err)
+	}
+}
+
+// Two admins use the same account at once, while its owner is logged in too; each comes back as themselves (others came
+// back as each other). The owner goes on undisturbed, and is told: once that it is used, and once that it was.
 func TestTwoAdminsOneTarget(t *testing.T) {
 	p := newParts(t)
 	p.App = startMirror(t)
 	startGateway(t, p)
 	origin := p.origin()
-	alice, bob := newBrowser(t, "alice"), newBrowser(t, "bob")
+	alice, bob, sam := newBrowser(t, "two-alice"), newBrowser(t, "two-bob"), newBrowser(t, "two-sam")
 	alice.logIn(origin+"/page", "alice", "demo")
 	bob.logIn(origin+"/page", "bob", "demo")
+	sam.logIn(origin+"/page", "sam", "demo")
+	own := sam.cookies(origin)["impersonate"]
+	samIs := func() {
+		t.Helper()
+		if who := sam.text(css("#who")); who != "sam" || sam.cookies(origin)["impersonate"] != own {
+			t.Errorf("sam's browser: the app is told %s, or the login changed", who)
+		}
+	}
+	samIs()
+
 	alice.become(origin, "sam", "Sam Reed", "Alice looks into it")
+	sam.open(origin + "/page")
+	samIs()
+	sam.bell("Alice Ng is using your account, since", "Alice looks into it")
+	sam.looks("bell", "body")
+	sam.dismisses(origin)
 	bob.become(origin, "sam", "Sam Reed", "Bob looks into it")
 	alice.as(origin, "sam", true)
 	alice.bannerSays("Alice Ng")
 	bob.as(origin, "sam", true)
 	bob.bannerSays("Bob Stone")
+	sam.open(origin + "/page")
+	samIs()
+	sam.bell("Bob Stone is using your account, since", "Bob looks into it")
 
 	alice.returns()
 	alice.as(origin, "alice", false)
 	bob.as(origin, "sam", true)
 	bob.bannerSays("Bob Stone")
+	sam.open(origin + "/page")
+	samIs()
+	sam.bell("Alice Ng used your account,")
+	sam.shot("bell-over")
+	sam.pressAway(inBanner("a[href$=history]"))
+	sam.at(origin, "/.impersonate/history")
+	for _, want := range []string{"Alice Ng", "Bob Stone", "right now", "Alice looks into it", "I did not expect this"} {
+		if text := sam.text(css("main")); !strings.Contains(text, want) {
+			t.Errorf("sam's history lacks %q: %s", want, text)
+		}
+	}
 	bob.returns()
 	bob.as(origin, "bob", false)
 	alice.as(origin, "alice", false)
+	sam.open(origin + "/page")
+	samIs()
+	sam.bell("Bob Stone used your account,")
+	sam.dismisses(origin)
+	samIs()
 }
