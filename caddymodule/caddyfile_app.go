@@ -80,6 +80,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        requests   impersonated|all
 //	        signing_key <file>
 //	        checkpoint <rows> [<duration>]
+//	        retention  <days>|forever [floor <days>|forever]
 //	        redact     <parameter…>
 //	    }
 //	    notify email|webhook|slack <url> { … }
@@ -414,8 +415,34 @@ func parseCheckpoint(b *block, a *config.Audit) error {
 	return nil
 }
 
+// parseRetention reads how long the audit is kept, and the least that an owner may change it to.
+func parseRetention(b *block, a *config.Audit) error {
+	const option, example = "retention", "retention 400d floor 90d"
+	if err := b.once(option); err != nil {
+		return err
+	}
+	v, err := b.values(option, 1, 3, example)
+	if err != nil {
+		return err
+	}
+	a.Retention = v[0]
+	switch {
+	case len(v) == 1:
+	case v[1] != "floor":
+		return b.Errf("audit: %s: unexpected %q; write such as: %s", option, v[1], example)
+	case len(v) == 2:
+		return b.Errf("audit: %s: the floor's value is missing; write such as: %s", option, example)
+	default:
+		a.RetentionFloor = v[2]
+	}
+	if _, _, err := a.RetentionDays(); err != nil {
+		return b.WrapErr(err)
+	}
+	return nil
+}
+
 func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
-	options := append([]string{"journal", "requests", "redact", "signing_key", "checkpoint"}, guests("impersonate.sinks")...)
+	options := append([]string{"journal", "requests", "retention", "redact", "signing_key", "checkpoint"}, guests("impersonate.sinks")...)
 	return readBlock(d, "audit", options, func(b *block, option string) (err error) {
 		switch option {
 		case "journal":
@@ -444,6 +471,8 @@ func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
 			return b.value(option, &a.SigningKey, "/etc/impersonate/signing_key.pem")
 		case "checkpoint":
 			return parseCheckpoint(b, a)
+		case "retention":
+			return parseRetention(b, a)
 		}
 		if !slices.Contains(b.options, option) {
 			return b.unknown(option)

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/retention"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory/scim"
 	"github.com/seed-240d5494/caddy-impersonate/internal/gateway"
@@ -46,6 +47,7 @@ type running struct {
 	directory *directory.Directory
 	scim      http.Handler // nil: there is none
 	events    *gateway.DirectoryEvents
+	retention *retention.Keeper
 	login     *login.Handler
 
 	cancel context.CancelFunc // ends work
@@ -204,10 +206,18 @@ func (a *App) openSites(ctx context.Context, rules impersonation.Rules) error {
 	if err != nil {
 		return err
 	}
+	initial, floor, err := a.Audit.RetentionDays()
+	if err != nil {
+		return err
+	}
+	a.retention = retention.New(retention.Options{
+		Store: a.node.Store, Audit: a.trail.recorder, Clock: a.clock, Log: a.log,
+		Limits: retention.Limits{Initial: retention.Period(initial), Floor: retention.Period(floor)},
+	})
 	g, err := gateway.New(gateway.Options{
 		Store: a.node.Store, Sessions: a.node.Sessions, Impersonations: a.node.Impersonations, Rules: rules,
 		Login: a.login, Signer: a.node.Signer, Recorder: a.trail.recorder, Clock: a.clock, Log: a.log,
-		RecordAll: a.Audit.Requests == "all", Reader: reader,
+		RecordAll: a.Audit.Requests == "all", Reader: reader, Retention: a.retention,
 		Scheme: schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, SCIM: a.scim, Banners: a.node.Banners, Zone: a.Notify.Location(),
 	})
 	if err != nil {
@@ -257,6 +267,7 @@ func (a *App) goOn(ctx context.Context) {
 	a.work.Go(func() { a.login.Run(ctx) })
 	a.work.Go(func() { a.directory.Run(ctx, refreshEvery) })
 	a.work.Go(func() { a.sweep(ctx) })
+	a.work.Go(func() { a.retention.Run(ctx) })
 	if !a.Notify.Digest.Off && len(a.notifiers) > 0 {
 		day, at := a.Notify.Digest.Weekday()
 		a.work.Go(func() {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -29,10 +31,11 @@ func (ClickHouseSink) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements [caddy.Provisioner].
 func (c *ClickHouseSink) Provision(caddy.Context) error {
-	if err := resolve("audit clickhouse", &c.DSN); err != nil || c.Reader == "" {
-		return err
-	}
-	return resolve("audit clickhouse reader", &c.Reader)
+	return errors.Join(
+		resolve("audit clickhouse", &c.DSN),
+		resolve("audit clickhouse reader", &c.Reader),
+		resolve("audit clickhouse maintainer", &c.Maintainer),
+	)
 }
 
 // Validate checks the address as far as that goes without dialling it.
@@ -40,7 +43,7 @@ func (c *ClickHouseSink) Validate() error {
 	if err := c.ClickHouseSink.Validate(); err != nil {
 		return err
 	}
-	sink, err := clickhouse.Open(c.DSN)
+	sink, err := c.OpenSink(context.Background(), Env{})
 	if err != nil {
 		return err
 	}
@@ -56,13 +59,20 @@ func (c *ClickHouseSink) Validate() error {
 
 // Key implements [SinkOpener]. With a new password the sink is opened anew.
 func (c *ClickHouseSink) Key() string {
-	hash := sha256.Sum256([]byte(c.DSN))
+	hash := sha256.Sum256([]byte(c.DSN + "\x00" + c.Maintainer))
 	return "clickhouse " + c.Place() + " " + hex.EncodeToString(hash[:8])
 }
 
 // OpenSink implements [SinkOpener]. It dials nothing.
 func (c *ClickHouseSink) OpenSink(context.Context, Env) (Sink, error) {
-	return clickhouse.Open(c.DSN)
+	sink, err := clickhouse.Open(c.DSN)
+	if err != nil || c.Maintainer == "" {
+		return sink, err
+	}
+	if err := sink.Maintain(c.Maintainer); err != nil {
+		return nil, errors.Join(fmt.Errorf("audit clickhouse maintainer: %w", err), sink.Close())
+	}
+	return sink, nil
 }
 
 // OpenReader implements [ReaderOpener]. It dials nothing.
@@ -73,7 +83,8 @@ func (c *ClickHouseSink) OpenReader(_ context.Context, env Env) (Reader, error) 
 // UnmarshalCaddyfile reads what follows the name in audit. Syntax:
 //
 //	clickhouse <dsn> {
-//	    reader <dsn>
+//	    reader     <dsn>
+//	    maintainer <dsn>
 //	}
 func (c *ClickHouseSink) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the module's name
@@ -89,9 +100,12 @@ func (c *ClickHouseSink) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if !hasBlock(d) {
 		return nil
 	}
-	return readBlock(d, "clickhouse", []string{"reader"}, func(b *block, option string) error {
+	return readBlock(d, "clickhouse", []string{"reader", "maintainer"}, func(b *block, option string) error {
 		if option == "reader" {
 			return b.value(option, &c.Reader, "clickhouse://auditor:{env.CH_AUDITOR_PASSWORD}@ch1:9000/impersonate")
+		}
+		if option == "maintainer" {
+			return b.value(option, &c.Maintainer, "clickhouse://maintainer:{env.CH_MAINTAINER_PASSWORD}@ch1:9000/impersonate")
 		}
 		return b.unknown(option)
 	})

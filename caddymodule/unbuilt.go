@@ -7,6 +7,4 @@ package caddymodule
 // A guest module registered under such a name (state, directory, sink) is taken instead.
 var unbuilt = []string{
 	"state postgres",
-
-	"audit retention",
 }

@@ -36,6 +36,13 @@ type Audit struct {
 	CheckpointRows uint64   `json:"checkpoint_rows,omitempty"`
 	CheckpointTime Duration `json:"checkpoint_time,omitempty"`
 
+	// Retention is how long the record is kept, in whole days such as 400d, or forever, until an owner says otherwise in
+	// the portal: from then on theirs counts. Default: forever.
+	Retention string `json:"retention,omitempty"`
+
+	// RetentionFloor is the shortest that an owner may set. Default: 30d, or Retention if that is shorter.
+	RetentionFloor string `json:"retention_floor,omitempty"`
+
 	// Redact names query parameters whose values are never recorded, beside those that look like secrets anyway:
 	// token, password, secret, code, key, session and their like, in any spelling.
 	Redact []string `json:"redact,omitempty"`
@@ -44,6 +51,10 @@ type Audit struct {
 const (
 	maxRedact         = 256
 	maxCheckpointRows = 1_000_000
+
+	retentionForever = "forever"
+	maxRetention     = 36_500 // days
+	defaultFloor     = 30     // days
 )
 
 func (a *Audit) setDefaults() {
@@ -56,6 +67,43 @@ func (a *Audit) setDefaults() {
 	if a.Requests == "" {
 		a.Requests = RequestsImpersonated
 	}
+	if a.Retention == "" {
+		a.Retention = retentionForever
+	}
+}
+
+// RetentionDays are Retention and RetentionFloor in days; 0: forever.
+func (a *Audit) RetentionDays() (initial, floor int, err error) {
+	if initial, err = retentionDays("audit retention", a.Retention); err != nil {
+		return 0, 0, err
+	}
+	floor = defaultFloor
+	if initial > 0 {
+		floor = min(floor, initial)
+	}
+	if a.RetentionFloor != "" {
+		if floor, err = retentionDays("audit retention floor", a.RetentionFloor); err != nil {
+			return 0, 0, err
+		}
+	}
+	if initial > 0 && (floor == 0 || initial < floor) {
+		return 0, 0, fmt.Errorf("audit retention %s: is shorter than its floor, %s; lengthen the one or shorten the other", a.Retention, a.RetentionFloor)
+	}
+	return initial, floor, nil
+}
+
+func retentionDays(what, s string) (int, error) {
+	if s == "" || s == retentionForever {
+		return 0, nil
+	}
+	d, err := ParseDuration(s)
+	if err != nil || d <= 0 || d.Std()%day != 0 {
+		return 0, fmt.Errorf("%s: %.20q is not how long; write whole days, such as 400d, or forever", what, s)
+	}
+	if n := int(d.Std() / day); n <= maxRetention {
+		return n, nil
+	}
+	return 0, fmt.Errorf("%s: %s is longer than %dd; write forever", what, s, maxRetention)
 }
 
 func (a *Audit) validate() error {
@@ -71,6 +119,9 @@ func (a *Audit) validate() error {
 	}
 	if d := a.CheckpointTime.Std(); d < 0 || d > time.Hour || d > 0 && d < time.Second {
 		errs = append(errs, fmt.Errorf("audit checkpoint: %s is not from 1s to 1h", d))
+	}
+	if _, _, err := a.RetentionDays(); err != nil {
+		errs = append(errs, err)
 	}
 	if len(a.Redact) > maxRedact {
 		errs = append(errs, fmt.Errorf("audit redact: %d names; at most %d", len(a.Redact), maxRedact))

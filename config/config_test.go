@@ -40,7 +40,7 @@ func TestAppDefaults(t *testing.T) {
 	want.Notify = Notify{Zone: "UTC", Digest: Digest{Day: "monday", At: "08:00"}}
 	want.Session = Session{Lifetime: Duration(12 * time.Hour), Idle: Duration(time.Hour)}
 	want.Audit = Audit{
-		Journal: "/var/lib/impersonate/journal", Requests: "impersonated",
+		Journal: "/var/lib/impersonate/journal", Requests: "impersonated", Retention: "forever",
 		Sinks: []json.RawMessage{json.RawMessage(`{"sink":"sqlite"}`)},
 	}
 	if d := cmp.Diff(want, a); d != "" {

@@ -52,6 +52,10 @@ type ClickHouseSink struct {
 	// Reader is the DSN of a user who may read: of an auditor, while that of DSN may only write. The gateway answers
 	// auditors by it. Default: DSN.
 	Reader string `json:"reader,omitempty"`
+
+	// Maintainer is the DSN of a user who may delete, so that the gateway removes what is older than the retention. Without
+	// one it deletes nothing, and the command `impersonate audit prune` does, run by somebody else.
+	Maintainer string `json:"maintainer,omitempty"`
 }
 
 // Validate reports what is wrong. It never repeats the DSN, which holds a password.
@@ -59,10 +63,15 @@ func (c *ClickHouseSink) Validate() error {
 	if err := validDSN("audit clickhouse", c.DSN); err != nil {
 		return err
 	}
-	if c.Reader == "" {
-		return nil
+	if c.Reader != "" {
+		if err := validDSN("audit clickhouse reader", c.Reader); err != nil {
+			return err
+		}
 	}
-	return validDSN("audit clickhouse reader", c.Reader)
+	if c.Maintainer != "" {
+		return validDSN("audit clickhouse maintainer", c.Maintainer)
+	}
+	return nil
 }
 
 func validDSN(what, dsn string) error {

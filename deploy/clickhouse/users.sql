@@ -22,3 +22,13 @@ CREATE USER IF NOT EXISTS writer IDENTIFIED WITH sha256_password BY {writer_pass
 CREATE USER IF NOT EXISTS auditor IDENTIFIED WITH sha256_password BY {auditor_password:String} DEFAULT ROLE impersonate_auditor;
 GRANT impersonate_writer TO writer;
 GRANT impersonate_auditor TO auditor;
+
+-- For the retention, if one is set: who removes what the log says may go. Not the gateway's user, which must not be able
+-- to; see docs/auditing.md.
+--
+--   clickhouse-client --param_maintainer_password=… --query "CREATE USER maintainer IDENTIFIED WITH sha256_password BY {maintainer_password:String} DEFAULT ROLE impersonate_maintainer"
+CREATE ROLE IF NOT EXISTS impersonate_maintainer;
+GRANT SELECT, ALTER DELETE ON impersonate.requests TO impersonate_maintainer;
+GRANT SELECT, ALTER DELETE ON impersonate.events TO impersonate_maintainer;
+GRANT SELECT, ALTER DELETE ON impersonate.checkpoints TO impersonate_maintainer;
+GRANT SELECT ON impersonate.received TO impersonate_maintainer;

@@ -58,8 +58,9 @@ const (
 	EventConsentRefused        = "consent_refused"
 	EventConsentExpired        = "consent_expired"
 	EventConsentCancelled      = "consent_cancelled"
-	EventBannerMissing         = "banner_missing" // a page's script says that the banner is not seen; detail: where, and why
-	EventRetentionChanged      = "retention_changed"
+	EventBannerMissing         = "banner_missing"    // a page's script says that the banner is not seen; detail: where, and why
+	EventRetentionChanged      = "retention_changed" // how long the audit is kept; detail: old and new, reason: why
+	EventRetentionApplied      = "retention_applied" // the rows of a log up to one are kept no longer; detail: log, through, before, sink
 	EventAuditRead             = "audit_read"
 	EventAuditExported         = "audit_exported"
 	EventUserDeactivated       = "user_deactivated"

@@ -41,6 +41,8 @@ type Reader interface {
 	Actors(ctx context.Context, f Filter, limit int) ([]Actor, error)
 	// Notable is what is worth a look, of From to To; both must be given, and at most [MaxNotableDays] apart.
 	Notable(ctx context.Context, f Filter, t Thresholds) ([]Finding, error)
+	// Extent counts what is older than a time.
+	Extent(ctx context.Context, before time.Time) (*Extent, error)
 	Close() error
 }
 
@@ -97,6 +99,15 @@ type Impersonation struct {
 	// LogID and Seq are the place of its start in the log.
 	LogID string `json:"log_id"`
 	Seq   uint64 `json:"seq"`
+}
+
+// Extent is how much there is.
+type Extent struct {
+	Requests       uint64
+	Events         uint64
+	Impersonations uint64 // started
+	// Oldest is when the first of all rows was made, however old; zero: there are none.
+	Oldest time.Time
 }
 
 // Entry is one row of a timeline: either a request or an event.

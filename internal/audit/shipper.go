@@ -32,8 +32,9 @@ type shipper struct {
 	reader  *journal.Reader
 	checked bool // the sink was ready, and has not failed since
 
-	mu     sync.Mutex // guards status and the Segment of pos
+	mu     sync.Mutex // guards status and the Segment of pos, and that others does not grow once drain is closed
 	status SinkStatus
+	others sync.WaitGroup // who uses the sink beside
 }
 
 func (r *Recorder) newShipper(sink Sink, o ShipOptions) *shipper {
@@ -89,13 +90,16 @@ func (s *shipper) save(p position) error {
 
 // stop ends it: after all is sent when ctx allows, and in any case soon after ctx has ended.
 func (s *shipper) stop(ctx context.Context) {
+	s.mu.Lock()
 	close(s.drain)
+	s.mu.Unlock()
 	select {
 	case <-s.done:
 	case <-ctx.Done():
 	}
 	s.cancel()
 	<-s.done
+	s.others.Wait()
 	if err := s.sink.Close(); err != nil {
 		s.log.Warn("closing a sink", "error", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/retention"
 	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
@@ -23,7 +24,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
-// Options are a configuration's parts; all but Reader, Banners and Ready are required.
+// Options are a configuration's parts; all but Reader, Retention, Banners and Ready are required.
 type Options struct {
 	Store          state.Store
 	Sessions       *session.Manager
@@ -37,6 +38,8 @@ type Options struct {
 
 	// Reader answers auditors in the portal; nil: the record can't be read here.
 	Reader audit.Reader
+	// Retention is how long the audit is kept; nil: nobody changes that in the portal.
+	Retention *retention.Keeper
 
 	// RecordAll writes own-account requests to the audit too.
 	RecordAll bool
@@ -256,6 +259,7 @@ func (g *Gateway) mount() {
 		Impersonations: g.Impersonations,
 		Zone:           g.Zone,
 		Audit:          g.Reader,
+		Retention:      g.Retention,
 		Events:         g.Recorder,
 		Clock:          g.Clock,
 		Log:            g.Log,

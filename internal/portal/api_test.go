@@ -65,7 +65,8 @@ func TestEveryStatus(t *testing.T) {
 		{nobody, "GET", "/.impersonate/assets/", "", "", 404, "not-found", ""},
 		// Of later versions.
 		{admin, "GET", api + "audit/requests", "", "", 403, "forbidden", ""},
-		{admin, "PUT", api + "settings/retention", "{}", js, 501, "not-available", ""},
+		{admin, "PUT", api + "settings/retention", "{}", js, 403, "forbidden", ""},
+		{admin, "PUT", api + "settings/other", "{}", js, 501, "not-available", ""},
 		{nobody, "GET", "/.impersonate/scim/v2/Users", "", "", 404, "not-found", ""},
 		// Users.
 		{sam, "GET", api + "users", "", "", 403, "impersonation-refused", ""},

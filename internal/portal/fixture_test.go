@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/retention"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
@@ -97,6 +98,13 @@ func (e *events) of(kind string) []audit.Event {
 		}
 	}
 	return out
+}
+
+func (*events) LogID() string              { return "log" }
+func (*events) LastSeq() uint64            { return 0 }
+func (*events) Counts(string) audit.Counts { return audit.Counts{} }
+func (*events) EachTrimmer(context.Context, func(context.Context, string, uint64, audit.Trimmer) error) error {
+	return nil
 }
 
 type syncBuffer struct {
@@ -208,6 +216,7 @@ func newRigOn(t testing.TB, reader audit.Reader, users ...directory.User) *rig {
 		},
 		Impersonations: g.imp,
 		Audit:          reader,
+		Retention:      retention.New(retention.Options{Store: store, Audit: g.events, Clock: g.clock, Log: log, Limits: retention.Limits{Initial: 400, Floor: 90}}),
 		Events:         g.events,
 		Clock:          g.clock,
 		Log:            log,

@@ -30,6 +30,8 @@ type ownerPage struct {
 	More bool
 	// Rules are those in force, as people read them.
 	Rules policy.Description
+	// Retention is how long the audit is kept; nil: nobody changes it here.
+	Retention *retentionView
 }
 
 // ownerRow is somebody in another's account.
@@ -64,6 +66,14 @@ func (p *portal) serveOwner(w http.ResponseWriter, r *http.Request, v *viewer) {
 			Reason: shown(i.Reason, 3*maxShown), Ticket: shown(i.Ticket, maxShown), Mode: v.t.Mode(i.Mode), Policy: shown(i.Policy, maxShown), Emergency: i.Emergency,
 			Since: plainTime(i.StartedAt), SinceISO: i.StartedAt.UTC().Format(time.RFC3339), Left: v.t.Left(max(i.ExpiresAt.Sub(now), 0)), End: t.end(actor, target),
 		})
+	}
+	if p.Retention != nil {
+		s, err := p.Retention.Setting(r.Context())
+		if err != nil {
+			p.fail(w, r, "reading the retention", err)
+			return
+		}
+		d.Retention = p.retentionView(retentionLanguages.In(v.t.Lang), s)
 	}
 	d.page = p.pageOf(r, v, t.Heading)
 	p.render(w, r, http.StatusOK, "owner", d)

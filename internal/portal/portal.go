@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/retention"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
@@ -39,7 +40,9 @@ type Options struct {
 	// Audit answers auditors; nil: the record can't be read here. Events takes what they read as events.
 	Audit  audit.Reader
 	Events audit.Events
-	Clock  clock.Clock
+	// Retention is how long the record is kept; nil: nobody changes that here.
+	Retention *retention.Keeper
+	Clock     clock.Clock
 	// Zone is the one people are told times in; nil: UTC.
 	Zone *time.Location
 	Log  *slog.Logger
@@ -114,6 +117,7 @@ func (p *portal) register() {
 	maps.Copy(p.routes, p.historyRoutes())
 	maps.Copy(p.routes, p.reviewRoutes())
 	maps.Copy(p.routes, p.ownerRoutes())
+	maps.Copy(p.routes, p.retentionRoutes())
 	p.readings = &readings{events: p.Events, clock: p.Clock, log: p.Log, open: map[readingKey]*reading{}}
 	maps.Copy(p.routes, p.auditRoutes())
 }
@@ -184,7 +188,7 @@ func (p *portal) route(w http.ResponseWriter, r *http.Request) {
 
 func (m methods) allow() string {
 	var a []string
-	for _, method := range []string{"GET", "POST", "DELETE"} {
+	for _, method := range []string{"GET", "PUT", "POST", "DELETE"} {
 		if m[method] == nil {
 			continue
 		}

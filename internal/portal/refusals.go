@@ -24,6 +24,8 @@ const (
 	codeStepUp        = "step-up-required"
 	codeForbidden     = "forbidden"
 	codeUnavailable   = "unavailable"
+	codeTooShort      = "retention-too-short"
+	codeConflict      = "changed-meanwhile"
 )
 
 var toPortal = problem.Link{Text: "Back to the list of people", Href: root + "/"}

@@ -44,6 +44,8 @@ type Sink struct {
 	user     string
 	settle   time.Duration
 
+	maintainer *Sink // deletes; nil: nobody here does
+
 	mu sync.Mutex
 	// taken says up to where each log is known to be in the tables. A log is not in it when that is not certain.
 	taken map[string]position
@@ -113,7 +115,12 @@ func (s *Sink) Name() string { return "clickhouse" }
 func (s *Sink) Database() string { return s.database }
 
 // Close closes the connections. A call under way fails.
-func (s *Sink) Close() error { return s.conn.Close() }
+func (s *Sink) Close() error {
+	if s.maintainer != nil {
+		return errors.Join(s.conn.Close(), s.maintainer.Close())
+	}
+	return s.conn.Close()
+}
 
 // Ping tells whether a server answers and takes the user and password.
 func (s *Sink) Ping(ctx context.Context) error {

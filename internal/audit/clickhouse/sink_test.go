@@ -47,7 +47,13 @@ func TestConformance(t *testing.T) {
 			_ = conn.Close()
 		})
 		return &sinktest.Harness{
-			Open: func(context.Context) (audit.Sink, error) { return clickhouse.Open(dsn) },
+			Open: func(context.Context) (audit.Sink, error) {
+				s, err := clickhouse.Open(dsn)
+				if err != nil {
+					return nil, err
+				}
+				return s, s.Maintain(dsn)
+			},
 			Reader: func(_ context.Context, now func() time.Time) (audit.Reader, error) {
 				return clickhouse.OpenReader(dsn, now)
 			},

@@ -49,7 +49,7 @@ func (l *logState) chain(c *audit.Checkpoint) {
 	if c.Previous <= l.size() || l.broken[c.Previous] {
 		return
 	}
-	if l.last == nil && !l.retained.IsZero() && !c.Time.After(l.retained.Add(slack)) {
+	if c.Previous < l.removed || l.last == nil && !l.RetainedSince.IsZero() && !c.Time.After(l.RetainedSince.Add(slack)) {
 		return // retention took it
 	}
 	l.found(KindCheckpointMissing, nil, c.Previous, c.Previous, "the one after it names it")
@@ -64,7 +64,7 @@ func (l *logState) heed(c *audit.Checkpoint) {
 		case l.signed(w.note) != nil:
 			l.found(KindCheckpointForged, nil, w.size, w.size, "the witness's checkpoint is signed by none of the keys you trust")
 		case w.size < c.Size:
-			if l.retained.IsZero() || l.last != nil {
+			if l.RetainedSince.IsZero() || l.last != nil {
 				l.absent(w)
 			}
 		case w.root != c.RootHash:
@@ -97,6 +97,9 @@ func (l *logState) upTo(c *audit.Checkpoint, t *audit.Tree) error {
 		l.log.Lost += g.To - g.From + 1
 	}
 	if clean {
+		for _, r := range l.removals {
+			l.vouched[r.Log] = max(l.vouched[r.Log], r.Through)
+		}
 		for _, key := range l.keys {
 			if err := l.trust(key); err != nil {
 				l.found(KindCheckpointChanged, nil, c.Size, c.Size, err.Error())

@@ -193,19 +193,21 @@ func (s *Store) checkpoints(ctx context.Context, logID string) (*cursor, error) 
 	return s.query(ctx, audit.TableCheckpoints, logID, "size, time", names(audit.CheckpointColumns()))
 }
 
-// retained is the time before which retention has removed rows, as the log's own events say; empty: none.
-func (s *Store) retained(ctx context.Context) (before string, err error) {
-	rows, err := s.DB.QueryContext(ctx, "SELECT detail FROM "+s.Prefix+"events WHERE type = 'retention_applied'")
+// removed is how far retention has removed each log, as events of the audit say.
+func (s *Store) removed(ctx context.Context) (through map[string]uint64, err error) {
+	rows, err := s.DB.QueryContext(ctx, "SELECT detail FROM "+s.Prefix+"events WHERE type = ?", audit.EventRetentionApplied)
 	if err != nil {
-		return "", fmt.Errorf("reading the retention: %w", err)
+		return nil, fmt.Errorf("reading the retention: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	through = map[string]uint64{}
 	for rows.Next() {
 		var detail string
 		if err := rows.Scan(&detail); err != nil {
-			return "", fmt.Errorf("reading the retention: %w", err)
+			return nil, fmt.Errorf("reading the retention: %w", err)
 		}
-		before = max(before, field(detail, "before"))
+		r := removalOf(detail)
+		through[r.Log] = max(through[r.Log], r.Through)
 	}
-	return before, rows.Err()
+	return through, rows.Err()
 }

@@ -24,8 +24,7 @@ type Options struct {
 	Witness []string
 	// Now is the time; rows younger than two minutes may wait for their checkpoint.
 	Now time.Time
-	// RetainedSince is when rows must be there from, if retention has removed older ones; the log's own events are heeded
-	// too.
+	// RetainedSince is when rows must be there from, if older ones were removed and no event retention_applied says so.
 	RetainedSince time.Time
 	// Progress is called now and then with the number of rows read; may be nil.
 	Progress func(rows uint64)
@@ -40,7 +39,7 @@ const (
 // Verify checks all logs in the store. The error is for what could not be read; what is not as it was recorded is in the
 // Report.
 func Verify(ctx context.Context, s *Store, o Options) (*Report, error) {
-	v := &verifier{Options: o, store: s, report: &Report{Findings: []Finding{}}, known: map[string]note.Verifier{}}
+	v := &verifier{Options: o, store: s, report: &Report{Findings: []Finding{}}, known: map[string]note.Verifier{}, vouched: map[string]uint64{}}
 	for _, k := range o.Keys {
 		if err := v.trust(k); err != nil {
 			return nil, err
@@ -62,12 +61,16 @@ func Verify(ctx context.Context, s *Store, o Options) (*Report, error) {
 			logs = append(logs, id)
 		}
 	}
+	if v.removed, err = s.removed(ctx); err != nil {
+		return nil, fmt.Errorf("verifying the audit: %w", err)
+	}
 	slices.Sort(logs)
 	for _, id := range logs {
 		if err := v.log(ctx, id, witness[id]); err != nil {
 			return nil, fmt.Errorf("verifying log %s: %w", id, err)
 		}
 	}
+	v.unvouched()
 	for k := range v.known {
 		v.report.Keys = append(v.report.Keys, k)
 	}
@@ -81,6 +84,20 @@ type verifier struct {
 	report *Report
 	known  map[string]note.Verifier
 	read   uint64
+	// removed is how far each log may have been removed, as events say; vouched, as events say that a checkpoint covers.
+	removed, vouched map[string]uint64
+}
+
+// unvouched finds rows that were removed as far as an event says that nobody signed.
+func (v *verifier) unvouched() {
+	for i := range v.report.Logs {
+		if l := &v.report.Logs[i]; l.Removed > 0 && v.removed[l.LogID] > v.vouched[l.LogID] && v.RetainedSince.IsZero() {
+			v.report.add(Finding{
+				Kind: KindMissing, LogID: l.LogID, From: v.vouched[l.LogID] + 1, To: v.removed[l.LogID],
+				What: "an event says that retention removed the rows, but no checkpoint covers the event",
+			})
+		}
+	}
 }
 
 func (v *verifier) trust(key string) error {
@@ -132,8 +149,9 @@ type logState struct {
 	broken   map[uint64]bool // sizes of checkpoints that were found wrong
 	witness  []witnessed
 	rows     *stream
-	keys     []string // named by events of the segment
-	retained time.Time
+	keys     []string  // named by events of the segment
+	removals []removal // likewise
+	removed  uint64    // up to this row, as events say, retention has removed the log
 }
 
 func (l *logState) found(kind string, r *Row, from, to uint64, what string) {
@@ -145,14 +163,7 @@ func (l *logState) found(kind string, r *Row, from, to uint64, what string) {
 }
 
 func (v *verifier) log(ctx context.Context, id string, witness []witnessed) (err error) {
-	l := &logState{verifier: v, log: Log{LogID: id}, anchor: new(audit.Tree), broken: map[uint64]bool{}, witness: witness, retained: v.RetainedSince}
-	before, err := v.store.retained(ctx)
-	if err != nil {
-		return err
-	}
-	if t, err := time.Parse(time.RFC3339Nano, before); err == nil && t.After(l.retained) {
-		l.retained = t
-	}
+	l := &logState{verifier: v, log: Log{LogID: id}, anchor: new(audit.Tree), broken: map[uint64]bool{}, witness: witness, removed: v.removed[id]}
 	if l.rows, err = v.store.stream(ctx, id); err != nil {
 		return err
 	}
@@ -195,7 +206,7 @@ func (l *logState) size() uint64 {
 // segment reads the rows up to a place.
 func (l *logState) segment(to uint64) (*segment, error) {
 	s := &segment{from: l.size() + 1}
-	l.keys = nil
+	l.keys, l.removals = nil, nil
 	for {
 		r, err := l.rows.Next(to)
 		if err != nil || r == nil {
@@ -210,6 +221,9 @@ func (l *logState) segment(to uint64) (*segment, error) {
 		}
 		if r.Table == audit.TableEvents && r.Values[3] == audit.EventSigningKeyChanged {
 			l.keys = append(l.keys, field(r.Values[12], "key"))
+		}
+		if r.Table == audit.TableEvents && r.Values[3] == audit.EventRetentionApplied {
+			l.removals = append(l.removals, removalOf(r.Values[12]))
 		}
 		s.add(r)
 	}
@@ -244,7 +258,13 @@ func (l *logState) tail() error {
 
 // missing judges places without a row.
 func (l *logState) missing(g audit.Gap, kind string) bool {
-	if !l.retained.IsZero() && (l.last == nil || !l.last.Time.After(l.retained.Add(slack))) {
+	if by := min(g.To, l.removed); by >= g.From {
+		l.log.Removed += by - g.From + 1
+		if g.From = by + 1; g.From > g.To {
+			return true
+		}
+	}
+	if !l.RetainedSince.IsZero() && (l.last == nil || !l.last.Time.After(l.RetainedSince.Add(slack))) {
 		l.log.Removed += g.To - g.From + 1
 		return true
 	}
@@ -258,11 +278,26 @@ func (l *logState) missing(g audit.Gap, kind string) bool {
 
 func (l *logState) absent(w witnessed) {
 	switch {
+	case w.size <= l.removed:
 	case w.size > max(l.size(), l.log.Last):
 		l.found(KindCutOff, nil, max(l.size(), l.log.Last)+1, w.size, fmt.Sprintf("the witness knows a checkpoint of %d rows", w.size))
 	default:
 		l.found(KindCheckpointMissing, nil, w.size, w.size, "the witness has it")
 	}
+}
+
+// removal is what an event retention_applied says.
+type removal struct {
+	Log     string
+	Through uint64
+}
+
+// removalOf is empty for a detail that is none: it was changed, and is found as such.
+func removalOf(detail string) (r removal) {
+	if json.Unmarshal([]byte(detail), &r) != nil {
+		return removal{}
+	}
+	return r
 }
 
 func field(detail, name string) string {

@@ -61,6 +61,7 @@ func Run(t *testing.T, new func(t *testing.T) *Harness) {
 		{"ReadNotable", readNotable},
 		{"ReadEmpty", readEmpty},
 		{"ReadGone", readGone},
+		{"Trim", trim},
 		{"CheckReady", checkReady},
 		{"CheckMissingTable", checkMissingTable},
 		{"CheckNewerSchema", checkNewerSchema},

@@ -1,0 +1,118 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/retention"
+)
+
+func auditPruneCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "prune [--config <path> [--adapter <name>] | --dsn <dsn>]",
+		Short: "Removes from ClickHouse what the retention lets go",
+		Long: `
+Removes the rows that the gateway's events retention_applied in the database say are kept no longer, and whatever these
+say, none younger than --keep. For where the gateway itself must not be able to delete: run it now and then, on another
+machine, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql). Run again it does nothing more.
+
+The database is the one of --dsn, or the configuration's maintainer. An SQLite audit is pruned by the gateway itself.`,
+		RunE: run(pruneAudit),
+	}
+	configFlags(cmd)
+	cmd.Flags().String("dsn", "", "The database and who may delete: clickhouse://maintainer:password@host:9000/impersonate; {env.NAME} and {file./path} are replaced")
+	cmd.Flags().String("keep", "30d", "Never remove what is younger than this, whatever the log says")
+	cmd.Flags().Bool("dry-run", false, "Say what would be removed, and remove nothing")
+	cmd.Flags().Duration("timeout", time.Hour, "How long it may take")
+	return cmd
+}
+
+func pruneAudit(cmd *cobra.Command) (int, error) {
+	text, _ := cmd.Flags().GetString("keep")
+	dry, _ := cmd.Flags().GetBool("dry-run")
+	timeout, _ := cmd.Flags().GetDuration("timeout")
+	keep, err := retention.Parse(text)
+	if err != nil {
+		return 1, fmt.Errorf("--keep: %w", err)
+	}
+	before, ok := keep.Before(time.Now())
+	if !ok {
+		return 1, errors.New("--keep: forever removes nothing; give days, such as 90d")
+	}
+	dsn, err := maintainerDSN(cmd)
+	if err != nil {
+		return 1, err
+	}
+	sink, err := clickhouse.Open(dsn)
+	if err != nil {
+		return 1, err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+	defer cancel()
+	return exitDone, errors.Join(prune(ctx, cmd.OutOrStdout(), sink, before, dry), sink.Close())
+}
+
+func prune(ctx context.Context, out io.Writer, sink *clickhouse.Sink, before time.Time, dry bool) error {
+	authorised, err := sink.Authorised(ctx)
+	if err != nil {
+		return err
+	}
+	removed := 0
+	for _, a := range authorised {
+		// What is old enough, of the log as one that is in use: up to a checkpoint. Of another all of it may be.
+		old, err := sink.Removable(ctx, a.LogID, before, math.MaxUint64)
+		if err != nil {
+			return err
+		}
+		if a.Whole {
+			if old, err = sink.Removable(ctx, "", before, math.MaxUint64); err != nil {
+				return err
+			}
+		}
+		for _, p := range old {
+			if p.LogID != a.LogID || p.Whole != a.Whole {
+				continue
+			}
+			p.Through = min(p.Through, a.Through)
+			removed++
+			if dry {
+				fmt.Fprintf(out, "log %s: rows up to %d would be removed\n", p.LogID, p.Through)
+				continue
+			}
+			begun := time.Now()
+			if err := sink.RemoveNow(ctx, p); err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "log %s: rows up to %d are removed (%s)\n", p.LogID, p.Through, time.Since(begun).Round(time.Millisecond))
+		}
+	}
+	if removed == 0 {
+		fmt.Fprintln(out, "Nothing to remove.")
+	}
+	return nil
+}
+
+func maintainerDSN(cmd *cobra.Command) (string, error) {
+	if dsn, _ := cmd.Flags().GetString("dsn"); dsn != "" {
+		err := resolve("--dsn", &dsn)
+		return dsn, err
+	}
+	app, done, err := loadApp(cmd)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	for _, s := range app.sinks {
+		if ch, ok := s.(*ClickHouseSink); ok && ch.Maintainer != "" {
+			return ch.Maintainer, nil
+		}
+	}
+	return "", errors.New("nobody is named who may delete: give --dsn, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql)")
+}
