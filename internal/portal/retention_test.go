@@ -97,8 +97,12 @@ func TestRetentionPages(t *testing.T) {
 	sound(t, "owner", owner.get("/.impersonate/owner").want(t, 200, "How long the audit is kept", "400 days", "At least 90 days").body)
 	sound(t, "retention", owner.get(path).want(t, 200, `name="days"`).body)
 	for _, bad := range []struct{ form, want string }{
-		{"days=89&reason=why", "At least 90 days"}, {"days=1.5&reason=why", "whole days"}, {"days=&reason=why", "whole days"},
-		{"days=100&reason=", "Say why"}, {"days=400&reason=why", "what it is now"}, {"days=100&reason=why&version=old", "Somebody else"},
+		{"days=89&reason=why", "At least 90 days"},
+		{"days=1.5&reason=why", "whole days"},
+		{"days=&reason=why", "whole days"},
+		{"days=100&reason=", "Say why"},
+		{"days=400&reason=why", "what it is now"},
+		{"days=100&reason=why&version=old", "Somebody else"},
 	} {
 		form, _ := url.ParseQuery(bad.form)
 		sound(t, "retention", owner.post(path, form).want(t, http.StatusUnprocessableEntity, bad.want).body)
