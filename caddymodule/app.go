@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/seed-240d5494/caddy-impersonate/config"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
@@ -155,9 +156,21 @@ func (a *App) Validate() error {
 	if err := a.App.Validate(); err != nil {
 		return err
 	}
+	if _, err := a.redactor(); err != nil {
+		return err
+	}
 	var err error
 	a.policy, err = policy.Compile(a.rules())
 	return err
+}
+
+// redactor is what keeps secrets out of the record.
+func (a *App) redactor() (*audit.Redactor, error) {
+	r := audit.NewRedactor(a.Audit.Redact...)
+	if err := r.Patterns(a.Audit.RedactNames, a.Audit.RedactValues); err != nil {
+		return nil, fmt.Errorf("audit redact: %w", err)
+	}
+	return r, nil
 }
 
 // rules are the settings as the policy package wants them.

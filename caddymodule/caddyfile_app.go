@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/seed-240d5494/caddy-impersonate/config"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 )
 
@@ -82,6 +83,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        checkpoint <rows> [<duration>]
 //	        retention  <days>|forever [floor <days>|forever]
 //	        redact     <parameter…>
+//	        redact     name|value ~<pattern>…
 //	    }
 //	    notify email|webhook|slack <url> { … }
 //	    notify zone   <zone>
@@ -415,6 +417,42 @@ func parseCheckpoint(b *block, a *config.Audit) error {
 	return nil
 }
 
+// parseRedact reads names, or patterns: these begin with ~.
+func parseRedact(b *block, a *config.Audit) error {
+	const option = "redact"
+	v, err := b.values(option, 1, -1, "redact token password secret")
+	if err != nil {
+		return err
+	}
+	if len(v) == 1 || (v[0] != "name" && v[0] != "value") || !strings.HasPrefix(v[1], "~") {
+		for _, name := range v {
+			if strings.HasPrefix(name, "~") {
+				return b.Errf("audit: redact: %q: say what the pattern is of; write such as: redact name ~(?i)^badge", name)
+			}
+			if slices.Contains(a.Redact, name) {
+				return b.Errf("audit: redact: %s is already specified; remove one", name)
+			}
+			a.Redact = append(a.Redact, name)
+		}
+		return nil
+	}
+	into := &a.RedactNames
+	if v[0] == "value" {
+		into = &a.RedactValues
+	}
+	for i, text := range v[1:] {
+		pattern, ok := strings.CutPrefix(text, "~")
+		if !ok {
+			return b.Errf("audit: redact %s: unexpected %q; patterns begin with ~, names go on a line of their own", v[0], text)
+		}
+		if err := audit.CheckPattern(pattern); err != nil {
+			return b.Errf("audit: redact %s: pattern %d: %w", v[0], i+1, err)
+		}
+		*into = append(*into, pattern)
+	}
+	return nil
+}
+
 // parseRetention reads how long the audit is kept, and the least that an owner may change it to.
 func parseRetention(b *block, a *config.Audit) error {
 	const option, example = "retention", "retention 400d floor 90d"
@@ -462,11 +500,7 @@ func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
 			a.Requests = v[0]
 			return nil
 		case "redact":
-			if err := b.once(option); err != nil {
-				return err
-			}
-			a.Redact, err = b.values(option, 1, -1, "redact token password secret")
-			return err
+			return parseRedact(b, a)
 		case "signing_key":
 			return b.value(option, &a.SigningKey, "/etc/impersonate/signing_key.pem")
 		case "checkpoint":

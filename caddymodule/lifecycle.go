@@ -86,7 +86,11 @@ func (a *App) start(ctx context.Context) error {
 			return fmt.Errorf("audit: %w", err)
 		}
 	}
-	a.shipping = &shipping{log: a.log, redactor: audit.NewRedactor(a.Audit.Redact...), sinks: a.sinks, signing: key}
+	redactor, err := a.redactor()
+	if err != nil {
+		return err
+	}
+	a.shipping = &shipping{log: a.log, redactor: redactor, sinks: a.sinks, signing: key}
 	if err := a.trail.tenants.enter(a.shipping, a.trail.apply(ctx)); err != nil {
 		return err
 	}

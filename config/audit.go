@@ -46,10 +46,16 @@ type Audit struct {
 	// Redact names query parameters whose values are never recorded, beside those that look like secrets anyway:
 	// token, password, secret, code, key, session and their like, in any spelling.
 	Redact []string `json:"redact,omitempty"`
+
+	// RedactNames and RedactValues are patterns (RE2): a parameter whose name, or whose value, one of them matches is
+	// recorded without its value; so is a segment of the path, and of a header that is recorded the part that matches.
+	RedactNames  []string `json:"redact_names,omitempty"`
+	RedactValues []string `json:"redact_values,omitempty"`
 }
 
 const (
 	maxRedact         = 256
+	maxRedactPatterns = 64
 	maxCheckpointRows = 1_000_000
 
 	retentionForever = "forever"
@@ -125,6 +131,9 @@ func (a *Audit) validate() error {
 	}
 	if len(a.Redact) > maxRedact {
 		errs = append(errs, fmt.Errorf("audit redact: %d names; at most %d", len(a.Redact), maxRedact))
+	}
+	if n := len(a.RedactNames) + len(a.RedactValues); n > maxRedactPatterns {
+		errs = append(errs, fmt.Errorf("audit redact: %d patterns; at most %d", n, maxRedactPatterns))
 	}
 	for _, n := range a.Redact {
 		if n == "" || len(n) > 128 || hasControl(n) {

@@ -125,6 +125,7 @@ func (r *Recorder) Intent(row *Request) (*Intent, error) {
 	row.LogID = r.logID
 	row.Path = redactor.Path(row.Path)
 	row.Query = redactor.Query(row.Query)
+	row.UserAgent = redactor.Header("User-Agent", row.UserAgent)
 	row.clean(r.clock.Now)
 	row.Seq = 0
 	in := &Intent{r: r, row: row}

@@ -2,7 +2,11 @@ package audit
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/url"
+	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode"
 )
@@ -36,6 +40,79 @@ var anyNames = []string{
 type Redactor struct {
 	words    map[string]bool
 	anywhere [256][]string // by first byte
+
+	names, values []*regexp.Regexp // further, see Patterns
+}
+
+// Bounds of patterns.
+const (
+	MaxPatterns      = 64
+	MaxPatternLength = 512
+)
+
+// CheckPattern tells what is wrong with a pattern, and at which column.
+func CheckPattern(pattern string) error {
+	if len(pattern) > MaxPatternLength {
+		return fmt.Errorf("the pattern has %d bytes; at most %d", len(pattern), MaxPatternLength)
+	}
+	re, err := regexp.Compile(pattern)
+	bad := new(syntax.Error)
+	switch {
+	case errors.As(err, &bad):
+		return fmt.Errorf("column %d of the pattern: %s: %.64q; patterns are in RE2's syntax", strings.Index(pattern, bad.Expr)+1, bad.Code, bad.Expr)
+	case err != nil:
+		return err
+	case re.MatchString(""):
+		return errors.New("the pattern matches nothing at all, and so everything; say what has to be there, such as [0-9]+ in place of [0-9]*")
+	}
+	return nil
+}
+
+// Patterns adds patterns in RE2's syntax: whose name one of names matches anywhere, or whose value one of values does, is
+// masked. Both are decoded first. Values are those of parameters, the segments of a path, and what is recorded of
+// headers. It is to be called before the Redactor is used.
+func (r *Redactor) Patterns(names, values []string) error {
+	for _, list := range []struct {
+		texts []string
+		into  *[]*regexp.Regexp
+	}{{names, &r.names}, {values, &r.values}} {
+		for _, text := range list.texts {
+			if err := CheckPattern(text); err != nil {
+				return err
+			}
+			*list.into = append(*list.into, regexp.MustCompile(text))
+		}
+	}
+	if n := len(r.names) + len(r.values); n > MaxPatterns {
+		return fmt.Errorf("%d patterns; at most %d", n, MaxPatterns)
+	}
+	return nil
+}
+
+// Header masks what is recorded of a request's header: all of it where the name is a secret's, else what a pattern finds
+// and what looks like a token.
+func (r *Redactor) Header(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	if r.secret(name) || hasToken(value) {
+		return redacted
+	}
+	value = bounded(value)
+	for _, p := range r.values {
+		value = p.ReplaceAllLiteralString(value, redacted)
+	}
+	return value
+}
+
+// matches tells whether one of the patterns finds something.
+func matches(patterns []*regexp.Regexp, s string) bool {
+	for _, p := range patterns {
+		if p.MatchString(s) {
+			return true
+		}
+	}
+	return false
 }
 
 // NewRedactor adds names to the default ones.
@@ -70,7 +147,7 @@ func (r *Redactor) Query(raw string) string {
 
 // Path masks a raw path: JSON Web Tokens, and parameters in its segments (";jsessionid=…").
 func (r *Redactor) Path(raw string) string {
-	if !strings.ContainsAny(raw, ";%=") && !strings.Contains(raw, "eyJ") {
+	if len(r.values) == 0 && !strings.ContainsAny(raw, ";%=") && !strings.Contains(raw, "eyJ") {
 		return bounded(raw)
 	}
 	return r.parameters(bounded(raw), '/')
@@ -135,11 +212,11 @@ func (r *Redactor) piece(s string) string {
 
 // hides tells whether a value holds a token, or parameters of its own with a secret among them: a URL or JSON inside.
 func (r *Redactor) hides(value string) bool {
-	if len(value) < 4 {
+	if len(value) < 4 && len(r.values) == 0 || value == "" {
 		return false
 	}
 	plain := decode(value)
-	if hasToken(plain) {
+	if hasToken(plain) || matches(r.values, plain) {
 		return true
 	}
 	for i := range len(plain) {
@@ -164,6 +241,9 @@ func nameBefore(s string) string {
 func (r *Redactor) secret(name string) bool {
 	if len(name) > 256 {
 		name = name[:256]
+	}
+	if matches(r.names, name) {
+		return true
 	}
 	var plain [64]byte
 	if len(name) <= len(plain) && isASCII(name) {

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,91 @@ func TestRedactPath(t *testing.T) {
 			t.Errorf("%q becomes %q, want %q", tt.in, got, tt.want)
 		}
 	}
+}
+
+// TestRedactPatterns: an operator's own patterns, on names and values, wherever these are recorded.
+func TestRedactPatterns(t *testing.T) {
+	t.Parallel()
+	r := audit.NewRedactor()
+	card, email := `\b(?:\d[ -]?){13,19}\b`, `[^@/\s]+@[^@/\s]+\.[a-z]{2,}`
+	if err := r.Patterns([]string{`(?i)^cust.*no$`}, []string{card, email}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ in, want string }{
+		{"a=1&CustomerNo=17&b=2", "a=1&CustomerNo=[redacted]&b=2"},
+		{"cust%6Fmerno=17", "cust%6Fmerno=[redacted]"},
+		{"q=4111+1111-1111%201111&b=2", "q=[redacted]&b=2"},
+		{"q=41111111&id=12", "q=41111111&id=12"},
+		{"to=sam%2540example.com", "to=[redacted]"},
+		{"sam@example.com", "[redacted]"},
+		{"tab=1;sam@example.com;x=2", "tab=1;[redacted]"},
+		{"filter=%7B%22customerno%22:17%7D", "filter=[redacted]"},
+		{"token=x&tab=1", "token=[redacted]&tab=1"},
+	} {
+		if got := r.Query(tt.in); got != tt.want {
+			t.Errorf("%q becomes %q, want %q", tt.in, got, tt.want)
+		}
+	}
+	for _, tt := range []struct{ in, want string }{
+		{"/users/sam@example.com/edit", "/users/[redacted]/edit"},
+		{"/users/sam%40example.com", "/users/[redacted]"},
+		{"/cards/4111111111111111/pay", "/cards/[redacted]/pay"},
+		{"/bookings/17", "/bookings/17"},
+		{"/a;b/17", "/a;b/17"},
+	} {
+		if got := r.Path(tt.in); got != tt.want {
+			t.Errorf("%q becomes %q, want %q", tt.in, got, tt.want)
+		}
+	}
+	for _, tt := range []struct{ name, in, want string }{
+		{"User-Agent", "Mozilla/5.0 (for sam@example.com by App)", "Mozilla/5.0 (for [redacted] by App)"},
+		{"User-Agent", "Mozilla/5.0", "Mozilla/5.0"},
+		{"User-Agent", "App/1.0 " + jwt, "[redacted]"},
+		{"X-Api-Key", "abc", "[redacted]"},
+	} {
+		if got := r.Header(tt.name, tt.in); got != tt.want {
+			t.Errorf("%s: %q becomes %q, want %q", tt.name, tt.in, got, tt.want)
+		}
+	}
+	agent := audit.NewRedactor("User-Agent")
+	if got := agent.Header("User-Agent", "Mozilla/5.0"); got != "[redacted]" {
+		t.Errorf("a header named: %q", got)
+	}
+	for pattern, want := range map[string]string{
+		"a(b": "column 1", "ab[z-a]": "column 4", "x*": "matches nothing", "a{2000}": "column 2", strings.Repeat("a", 513): "at most 512",
+	} {
+		if err := audit.NewRedactor().Patterns(nil, []string{pattern}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20q: %v, want %q", pattern, err, want)
+		}
+	}
+	if err := audit.NewRedactor().Patterns(nil, slices.Repeat([]string{"a"}, audit.MaxPatterns+1)); err == nil {
+		t.Error("no bound on patterns")
+	}
+}
+
+// FuzzRedactPatterns: what a pattern matches in a parameter's decoded value survives nowhere.
+func FuzzRedactPatterns(f *testing.F) {
+	f.Add("a=1&", "x", "&b=2")
+	f.Add("/p;", "%", "/q")
+	f.Add("%25", "+", ";=")
+	r := audit.NewRedactor()
+	if err := r.Patterns([]string{"^zz"}, []string{`q[0-9]{4}z`}); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, before, name, after string) {
+		const secret = "q1234z"
+		for _, raw := range []string{before + "&" + name + "=" + secret + "&" + after, before + "&zz" + strings.NewReplacer("=", "", "&", "", ";", "").Replace(name) + "=" + secret + after} {
+			if len(raw) < 4000 && strings.Contains(r.Query(raw), secret) {
+				t.Errorf("%q becomes %q", raw, r.Query(raw))
+			}
+		}
+		if raw := before + "/" + secret + "/" + after; len(raw) < 4000 && strings.Contains(r.Path(raw), secret) {
+			t.Errorf("%q becomes %q", raw, r.Path(raw))
+		}
+		if len(before)+len(after) < 400 && strings.Contains(r.Header("User-Agent", before+secret+after), secret) {
+			t.Errorf("%q becomes %q", before+secret+after, r.Header("User-Agent", before+secret+after))
+		}
+	})
 }
 
 // FuzzRedact: no secret survives, however its name is written and whatever stands around it.
