@@ -14,7 +14,6 @@ package clickhouse
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"sync"
@@ -59,20 +58,20 @@ var _ audit.Sink = (*Sink)(nil)
 // Open returns the sink that dsn names. It only reads the DSN: nothing is dialled before the first call of another
 // method.
 //
-//	clickhouse://user:password@host1:9000,host2:9000/database?secure=true&dial_timeout=5s&read_timeout=1m
+//	clickhouse://user:password@host1:9000,host2:9000/database?dial_timeout=5s&read_timeout=1m
+//	clickhouse://user@host1:9440/database?secure=true&tls_ca=ca.pem&tls_cert=client.pem&tls_key=client.key&tls_server_name=ch
 //
 // Hosts are replicas of each other; they are tried in turn, beginning with the one that answered last. dial_timeout
-// (default 10 s) is for all hosts together. Data are compressed with LZ4 unless compress says otherwise. Parameters
+// (default 10 s) is for all hosts together. With secure=true the connection is TLS; tls_ca replaces the system's
+// authorities, tls_cert and tls_key are the client's, tls_server_name is the name in the server's certificate if it is
+// not the host's. The files are read for each connection. Data are compressed with LZ4 unless compress says otherwise. Parameters
 // it does not know are sent to the server as settings.
 func Open(dsn string) (*Sink, error) {
-	opt, err := clickhouse.ParseDSN(dsn)
+	opt, d, err := options(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("reading the ClickHouse DSN: %w", err)
+		return nil, err
 	}
-	if opt.Protocol != clickhouse.Native {
-		return nil, errors.New("reading the ClickHouse DSN: the scheme must be clickhouse or tcp; HTTP is not supported")
-	}
-	s := &Sink{database: opt.Auth.Database, user: opt.Auth.Username, settle: settleTime, taken: map[string]position{}}
+	s := &Sink{dialer: d, database: opt.Auth.Database, user: opt.Auth.Username, settle: settleTime, taken: map[string]position{}}
 	if s.database == "" {
 		s.database = DefaultDatabase
 	}
@@ -98,8 +97,6 @@ func Open(dsn string) (*Sink, error) {
 		opt.MaxIdleConns = 2
 	}
 	opt.ClientInfo.Products = append(opt.ClientInfo.Products, struct{ Name, Version string }{"caddy-impersonate", "1"})
-	s.dialer = &dialer{}
-	opt.DialStrategy = s.dialer.dial
 	if s.conn, err = clickhouse.Open(opt); err != nil {
 		return nil, fmt.Errorf("reading the ClickHouse DSN: %w", err)
 	}

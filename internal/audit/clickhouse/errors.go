@@ -52,6 +52,9 @@ func (s *Sink) failed(doing string, err error) error {
 		if isNetwork(err) {
 			s.dialer.next()
 		}
+		if advice := tlsAdvice(err); advice != "" {
+			return fmt.Errorf("%s: %s: %w", doing, advice, err)
+		}
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	if slices.Contains(refusedForGood, e.Code) {

@@ -120,6 +120,19 @@ func TestFailover(t *testing.T) {
 		t.Errorf("later writes took %v", took)
 	}
 	holdsOnce(t, srv, "log", 500, 5)
+	// Those who read are not held up by the same hosts.
+	reader, err := clickhouse.OpenReader(fmt.Sprintf("clickhouse://default@%s,%s,%s/%s?dial_timeout=3s", refusing, hanging.Addr, srv.Addr, chtest.Database), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	start = time.Now()
+	if found, err := reader.Checkpoints(t.Context(), audit.Filter{}, audit.Page{}); err != nil || len(found.Rows) != 5 {
+		t.Errorf("reading: %v", err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the first read took %v", took)
+	}
 
 	s = open(t, fmt.Sprintf("clickhouse://default@%s,%s/%s?dial_timeout=1s", refusing, hanging.Addr, chtest.Database))
 	within(t, 2*time.Second, s.Check)

@@ -14,11 +14,14 @@ import (
 
 // OpenReadOnly prepares a connection pool for reading the tables and views at dsn; it dials nothing yet.
 func OpenReadOnly(dsn string) (*sql.DB, error) {
-	o, err := clickhouse.ParseDSN(dsn)
+	o, d, err := options(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("reading the ClickHouse DSN: %w", err)
+		return nil, err
 	}
-	return clickhouse.OpenDB(o), nil
+	if o.DialTimeout == 0 {
+		o.DialTimeout = defaultDialTimeout
+	}
+	return d.openDB(o), nil
 }
 
 // SortOnDisk are the settings of queries that read a whole log in order: a large one is sorted on disk.
@@ -35,21 +38,21 @@ func OpenReader(dsn string, now func() time.Time) (audit.Reader, error) {
 	if err := sink.Close(); err != nil {
 		return nil, err
 	}
-	o, err := clickhouse.ParseDSN(dsn)
+	o, d, err := options(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("reading the ClickHouse DSN: %w", err)
+		return nil, err
 	}
 	o.Auth.Database = ""
-	o.DialStrategy = (&dialer{}).dial
 	if o.DialTimeout == 0 {
 		o.DialTimeout = readDial
 	}
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = query.Timeout + readDial
 	}
-	db := clickhouse.OpenDB(o)
+	db := d.openDB(o)
 	db.SetMaxOpenConns(readers)
-	return query.New(db, dialect(database, user), now), nil
+	db.SetConnMaxLifetime(time.Hour)
+	return query.New(db, dialect(database, user, d), now), nil
 }
 
 const (
@@ -58,7 +61,7 @@ const (
 	readDial = 5 * time.Second
 )
 
-func dialect(database, user string) query.Dialect {
+func dialect(database, user string, d *dialer) query.Dialect {
 	return query.Dialect{
 		Prefix: "`" + database + "`.",
 		At:     "fromUnixTimestamp64Micro(toInt64(?), 'UTC')",
@@ -74,6 +77,12 @@ func dialect(database, user string) query.Dialect {
 		Explain: func(err error) error {
 			var e *clickhouse.Exception
 			if !errors.As(err, &e) {
+				if isNetwork(err) {
+					d.next()
+				}
+				if advice := tlsAdvice(err); advice != "" {
+					return fmt.Errorf("%s: %w", advice, err)
+				}
 				return fmt.Errorf("ClickHouse can't be reached: %w", err)
 			}
 			switch e.Code {
