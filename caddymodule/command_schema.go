@@ -17,7 +17,7 @@ import (
 func schemaCommand() *cobra.Command {
 	schema := &cobra.Command{Use: "schema", Short: "Makes the audit's tables in ClickHouse"}
 	plan := &cobra.Command{
-		Use:   "plan [--config <path> [--adapter <name>] | --dsn <dsn>]",
+		Use:   "plan [--config <path> [--adapter <name>] | --dsn <dsn>] [--cluster <name>]",
 		Short: "Prints the SQL that apply would run",
 		Long: `
 Prints the SQL that brings the audit's tables and views in ClickHouse up to what this version writes. Nothing is changed.
@@ -26,7 +26,7 @@ The database is the one in the configuration, or in --dsn. Exits with 0 when the
 		RunE: run(planSchema),
 	}
 	apply := &cobra.Command{
-		Use:   "apply [--config <path> [--adapter <name>] | --dsn <dsn>]",
+		Use:   "apply [--config <path> [--adapter <name>] | --dsn <dsn>] [--cluster <name>]",
 		Short: "Creates or updates the tables and views",
 		Long: `
 Creates the audit's tables and views in ClickHouse, or brings them up to what this version writes. Rows that are there
@@ -39,6 +39,7 @@ views, which the gateway's own user should not have: name another in --dsn.`,
 	for _, cmd := range []*cobra.Command{plan, apply} {
 		configFlags(cmd)
 		cmd.Flags().String("dsn", "", "The database, instead of the configuration's: clickhouse://user:password@host:9000/impersonate; {env.NAME} and {file./path} are replaced")
+		cmd.Flags().String("cluster", "", "A cluster of the servers' remote_servers: on all of them, replicated (ReplicatedMergeTree) and behind Distributed tables. Always the same one for a database")
 		cmd.Flags().Duration("timeout", 5*time.Minute, "How long it may take")
 		schema.AddCommand(cmd)
 	}
@@ -102,6 +103,13 @@ func withSchema(cmd *cobra.Command, f func(context.Context, *clickhouse.Sink) er
 	sink, err := clickhouse.Open(dsn)
 	if err != nil {
 		return err
+	}
+	cluster, err := cmd.Flags().GetString("cluster")
+	if err == nil && cluster != "" {
+		err = sink.OnCluster(cluster)
+	}
+	if err != nil {
+		return errors.Join(err, sink.Close())
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 	defer cancel()

@@ -44,6 +44,7 @@ type Server struct {
 
 	t     testing.TB
 	proxy *proxy // of a server named by CLICKHOUSE_DSN
+	args  []string
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -64,8 +65,8 @@ func Start(t testing.TB) *Server {
 // files. args are further arguments of chserver.
 func StartOwn(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, Dir: filepath.Join(t.TempDir(), "clickhouse"), Addr: "127.0.0.1:0"}
-	s.start(args...)
+	s := &Server{t: t, Dir: filepath.Join(t.TempDir(), "clickhouse"), Addr: "127.0.0.1:0", args: args}
+	s.start()
 	s.DSN = "clickhouse://default@" + s.Addr + "/" + Database
 	t.Cleanup(func() {
 		s.Kill()
@@ -76,11 +77,11 @@ func StartOwn(t testing.TB, args ...string) *Server {
 	return s
 }
 
-func (s *Server) start(args ...string) {
+func (s *Server) start() {
 	s.t.Helper()
 	bin, lib := build(s.t)
 	//nolint:gosec // our own binary
-	cmd := exec.Command(bin, append([]string{"-lib", lib, "-data", s.Dir, "-listen", s.Addr, "-until-eof"}, args...)...)
+	cmd := exec.Command(bin, append([]string{"-lib", lib, "-data", s.Dir, "-listen", s.Addr, "-until-eof"}, s.args...)...)
 	cmd.Stderr = &s.log
 	// The engine lives until this end of the pipe is closed, be it by the death of the test.
 	in, err := cmd.StdinPipe()

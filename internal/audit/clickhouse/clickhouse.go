@@ -41,6 +41,7 @@ type Sink struct {
 	dialer   *dialer
 	database string
 	user     string
+	cluster  string // of Plan and Apply; empty: a single server
 	settle   time.Duration
 
 	maintainer *Sink // deletes; nil: nobody here does

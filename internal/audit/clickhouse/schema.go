@@ -122,52 +122,59 @@ func (s *Sink) Plan(ctx context.Context) ([]Statement, error) {
 	if known := len(list); version > known {
 		return nil, s.newer(version, known)
 	}
-	if version > 0 {
-		whole, err := s.whole(ctx, list[:version])
-		if err != nil {
-			return nil, err
+	engines, err := s.engines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sameKind(engines); err != nil {
+		return nil, err
+	}
+	var all, plan []Statement
+	database := []Statement{
+		{0, "database " + s.database, "CREATE DATABASE IF NOT EXISTS {database}"},
+		{0, "table " + versionsTable, "CREATE TABLE IF NOT EXISTS {database}." + versionsTable + "\n" +
+			"(\n    version    UInt32,\n    applied_at DateTime('UTC') DEFAULT now('UTC')\n)\n" +
+			"ENGINE = MergeTree\nORDER BY version\nSETTINGS {durable}"},
+	}
+	for _, m := range append([]migration{{0, database}}, list...) {
+		if m.version > 0 {
+			m.statements = append(slices.Clone(m.statements), Statement{
+				m.version, fmt.Sprintf("version %d", m.version),
+				fmt.Sprintf("INSERT INTO {database}.%s (version) SELECT %d", versionsTable, m.version),
+			})
 		}
-		if !whole {
-			version = 0
+		for _, st := range m.statements {
+			forms := []Statement{st}
+			if s.cluster != "" {
+				if forms, err = s.onCluster(st); err != nil {
+					return nil, err
+				}
+			}
+			all = append(all, forms...)
+			if m.version > version {
+				plan = append(plan, forms...)
+			}
 		}
 	}
-	var plan []Statement
-	if version == 0 {
-		plan = append(plan,
-			Statement{0, "database " + s.database, "CREATE DATABASE IF NOT EXISTS {database}"},
-			Statement{0, "table " + versionsTable, "CREATE TABLE IF NOT EXISTS {database}." + versionsTable + "\n" +
-				"(\n    version    UInt32,\n    applied_at DateTime('UTC') DEFAULT now('UTC')\n)\n" +
-				"ENGINE = MergeTree\nORDER BY version\nSETTINGS {durable}"})
-	}
-	for _, m := range list[version:] {
-		plan = append(plan, m.statements...)
-		plan = append(plan, Statement{
-			m.version, fmt.Sprintf("version %d", m.version),
-			fmt.Sprintf("INSERT INTO {database}.%s (version) SELECT %d", versionsTable, m.version),
-		})
+	if version == 0 || !whole(all, version, engines) {
+		plan = all
 	}
 	for i := range plan {
-		plan[i].SQL = strings.NewReplacer("{database}", "`"+s.database+"`", "{durable}", durable).Replace(plan[i].SQL)
+		plan[i].SQL = strings.NewReplacer("{database}", "`"+s.database+"`", "{durable}", durable,
+			"{cluster}", "`"+s.cluster+"`", "{path}", s.database).Replace(plan[i].SQL)
 	}
 	return plan, nil
 }
 
-// whole tells whether all tables and views that the versions made are still there.
-func (s *Sink) whole(ctx context.Context, list []migration) (bool, error) {
-	var names []string
-	err := s.conn.QueryRow(ctx, "SELECT groupArray(name) FROM system.tables WHERE database = ?", s.database).Scan(&names)
-	if err != nil {
-		return false, s.failed("reading the schema", err)
-	}
-	for _, m := range list {
-		for _, st := range m.statements {
-			kind, name, _ := strings.Cut(st.Name, " ")
-			if (kind == "table" || kind == "view") && !slices.Contains(names, name) {
-				return false, nil
-			}
+// whole tells whether all tables and views that the versions so far made are still there.
+func whole(all []Statement, version int, engines map[string]string) bool {
+	for _, st := range all {
+		kind, name, _ := strings.Cut(st.Name, " ")
+		if _, there := engines[name]; (kind == "table" || kind == "view") && st.Version <= version && !there {
+			return false
 		}
 	}
-	return true, nil
+	return true
 }
 
 // Apply does what [Sink.Plan] says, and calls progress after each statement. Every statement can be run again, so one

@@ -102,8 +102,15 @@ func split[T any](rows []*T, n int, first func(*T) bool) (now, later []*T) {
 // of one month.
 func insertMissing[T any](ctx context.Context, s *Sink, t *table[T], logID, token string, rows []*T) error {
 	lost, err := missing(ctx, s, t, logID, rows)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	engines, err := s.engines(ctx)
 	if err != nil {
 		return err
+	}
+	if transactional(engines, t.name) {
+		return insert(ctx, s, t, token, rows)
 	}
 	for repairs := 0; len(lost) > 0; repairs++ {
 		if repairs > maxRepairs {
@@ -154,6 +161,8 @@ func insert[T any](ctx context.Context, s *Sink, t *table[T], token string, rows
 		"insert_deduplicate":         1,
 		// An operator's default must not have the server acknowledge what is only in its memory.
 		"async_insert": 0,
+		// Nor a Distributed table what it has yet to bring to the shard.
+		"distributed_foreground_insert": 1,
 	}))
 	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.in(t.name)+" ("+strings.Join(t.names(), ", ")+")")
 	if err != nil {

@@ -1,0 +1,200 @@
+package clickhouse_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
+	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
+)
+
+var update = flag.Bool("update", false, "write testdata/cluster.sql anew")
+
+// clustered starts an engine that is the only server of the cluster "main". It does not do ON CLUSTER, since that is a
+// queue of clickhouse-server's, and has no keeper, so that a replicated table can't be made.
+func clustered(t *testing.T) *chtest.Server {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "config.xml")
+	// What has the server's own port is its own: no connection is made to it.
+	const text = `<clickhouse><tcp_port>9000</tcp_port><macros><shard>1</shard><replica>ch1</replica></macros><remote_servers><main><shard>
+<internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica></shard></main></remote_servers></clickhouse>`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return chtest.StartOwn(t, "-config", config)
+}
+
+// planned is what schema plan --cluster says.
+func planned(t *testing.T, dsn string) []clickhouse.Statement {
+	t.Helper()
+	s := open(t, dsn)
+	if err := s.OnCluster("main"); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := s.Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// alone makes of a cluster's statement what one of its servers carries out, without the keeper.
+func alone(sql string) string {
+	sql = strings.ReplaceAll(sql, " ON CLUSTER `main`", "")
+	sql = regexp.MustCompile(`ReplicatedMergeTree\('[^']*', '[^']*'\)`).ReplaceAllString(sql, "MergeTree")
+	return regexp.MustCompile(`replicated_deduplication_window = (\d+), replicated_deduplication_window_seconds = \d+`).
+		ReplaceAllString(sql, "non_replicated_deduplication_window = $1")
+}
+
+// TestClusterSQL holds what --cluster runs to testdata/cluster.sql; after a change: go test -run TestClusterSQL -update.
+func TestClusterSQL(t *testing.T) {
+	srv := clustered(t)
+	var text strings.Builder
+	for _, st := range planned(t, srv.DSN) {
+		fmt.Fprintf(&text, "-- version %d: %s\n%s;\n\n", st.Version, st.Name, st.SQL)
+	}
+	const golden = "testdata/cluster.sql"
+	if *update {
+		if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil { //nolint:gosec // for all to read
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), text.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestClusterStatements gives the engine each statement as it is. It reads them all; those without a replicated table it
+// refuses only because it has no queue for ON CLUSTER, and a replicated table only because there is no keeper.
+func TestClusterStatements(t *testing.T) {
+	srv := clustered(t)
+	c := srv.Conn()
+	const noQueue, noKeeper = 392, 225
+	code := func(sql string) int32 {
+		err := c.Exec(t.Context(), sql)
+		var e *driver.Exception
+		if err != nil && !errors.As(err, &e) {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if e == nil {
+			return 0
+		}
+		return e.Code
+	}
+	srv.Exec("CREATE DATABASE " + chtest.Database)
+	replicated := 0
+	for _, st := range planned(t, srv.DSN) {
+		if strings.Contains(st.SQL, "ON CLUSTER") {
+			if got := code(st.SQL); got != noQueue {
+				t.Errorf("%s: code %d", st.Name, got)
+			}
+		}
+		if strings.Contains(st.SQL, "ReplicatedMergeTree(") {
+			replicated++
+			if got := code(strings.ReplaceAll(st.SQL, " ON CLUSTER `main`", "")); got != noKeeper {
+				t.Errorf("%s: code %d", st.Name, got)
+			}
+		}
+		if got := code(alone(st.SQL)); got != 0 {
+			t.Errorf("%s alone: code %d", st.Name, got)
+		}
+	}
+	if replicated != 4 {
+		t.Errorf("%d replicated tables", replicated)
+	}
+}
+
+// onCluster starts an engine with a cluster's tables, except that the local ones are not replicated.
+func onCluster(t *testing.T) (*chtest.Server, *clickhouse.Sink) {
+	t.Helper()
+	srv := clustered(t)
+	for _, st := range planned(t, srv.DSN) {
+		srv.Exec(alone(st.SQL))
+	}
+	return srv, open(t, srv.DSN)
+}
+
+// TestDistributed: rows get through Distributed tables once, also when the server dies in between.
+func TestDistributed(t *testing.T) {
+	srv, s := onCluster(t)
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, makeBatch("log", 1, 100, march))
+	b := makeBatch("log", 101, 200, lateMarch)
+	srv.DieAfterCommit()
+	if err := s.Write(t.Context(), b); err == nil {
+		t.Fatal("the server died, but the write succeeded")
+	}
+	srv.Wait()
+	srv.Restart()
+	write(t, s, b)
+	write(t, open(t, srv.DSN), b)
+	write(t, s, makeBatch("other", 1, 50, march))
+	holdsOnce(t, srv, "log", 200, 2)
+	holdsOnce(t, srv, "other", 50, 1)
+	db := chtest.Database
+	if got := srv.Count("SELECT count() FROM " + db + ".requests_local"); got != 180+45 {
+		t.Errorf("%d rows are on the shard", got) // and none waits to be brought there
+	}
+	if got := srv.Count("SELECT count() FROM " + db + ".actions WHERE actor_username = 'alice'"); got != 225 {
+		t.Errorf("the view actions shows %d", got)
+	}
+
+	// schema knows what is there.
+	if plan := planned(t, srv.DSN); len(plan) != 0 {
+		t.Errorf("there is more to apply: %v", plan)
+	}
+	if _, err := s.Plan(t.Context()); err == nil || !strings.Contains(err.Error(), "--cluster") {
+		t.Errorf("without --cluster: %v", err)
+	}
+	_, single := ready(t)
+	if err := single.OnCluster("main"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := single.Plan(t.Context()); err == nil || !strings.Contains(err.Error(), "can't become a cluster's") {
+		t.Errorf("a single server's with --cluster: %v", err)
+	}
+	if err := single.OnCluster("main` SYNC"); err == nil {
+		t.Error("a cluster of any name")
+	}
+}
+
+// TestReplicaBehind: on replicated tables a retry may meet a replica that has not got the rows yet. Its keeper knows their
+// token; what does not show must not be sent under another.
+func TestReplicaBehind(t *testing.T) {
+	srv, s := onCluster(t)
+	db := chtest.Database
+	// The local tables are out of the writer's sight, as where only clickhouse-server's own user may see them, and none
+	// of their rows shows.
+	for _, table := range []string{"requests", "events", "checkpoints"} {
+		srv.Exec(fmt.Sprintf("RENAME TABLE %[1]s.%[2]s_local TO %[1]s.%[2]s_shard", db, table),
+			fmt.Sprintf("DROP TABLE %s.%s", db, table),
+			fmt.Sprintf("CREATE TABLE %[1]s.%[2]s AS %[1]s.%[2]s_shard ENGINE = Distributed(main, %[1]s, %[2]s_shard, cityHash64(log_id))", db, table))
+	}
+	srv.Exec("CREATE OR REPLACE VIEW " + db + ".received AS SELECT 'requests' AS of, time, log_id, seq FROM " + db + ".requests WHERE 0")
+	b := makeBatch("log", 1, 100, lateMarch)
+	write(t, s, b)
+	for range 3 {
+		again := open(t, srv.DSN)
+		again.SetSettle(time.Millisecond)
+		write(t, again, b)
+	}
+	if got := srv.Count("SELECT count() FROM " + db + ".requests"); got != 90 {
+		t.Errorf("%d rows, want 90", got)
+	}
+}
