@@ -127,6 +127,16 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
+// PID is the server's process. Only with [StartOwn].
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		s.t.Fatal("chtest: the server does not run")
+	}
+	return s.cmd.Process.Pid
+}
+
 // Wait waits until the server has died by itself, see [Server.DieAfterCommit].
 func (s *Server) Wait() {
 	s.mu.Lock()
