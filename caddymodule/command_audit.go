@@ -8,7 +8,7 @@ func auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Reads, exports and proves the audit",
 	}
-	audit.AddCommand(auditRotateCommand(), auditVerifyCommand(), auditPruneCommand())
+	audit.AddCommand(auditRotateCommand(), auditVerifyCommand(), auditRefusedCommand(), auditPruneCommand())
 	audit.AddCommand(auditReadCommands()...)
 	return audit
 }
