@@ -257,6 +257,7 @@ func (g *Gateway) mount() {
 		Session:        session,
 		Rules:          func() impersonation.Rules { return g.Rules },
 		Impersonations: g.Impersonations,
+		Favourites:     g.Store,
 		Zone:           g.Zone,
 		Audit:          g.Reader,
 		Retention:      g.Retention,

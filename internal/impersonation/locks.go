@@ -57,5 +57,26 @@ func (l *locks) remove(actor, target string) {
 	l.count.Store(int64(len(l.pairs)))
 }
 
+// LockedFor are the targets that have objected to the actor, by the keys of their usernames; nil: none.
+func (m *Manager) LockedFor(actor string) map[string]bool {
+	l := &m.locks
+	if l.count.Load() == 0 {
+		return nil
+	}
+	actor = identity.Key(actor)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var targets map[string]bool
+	for pair := range l.pairs {
+		if pair[0] == actor {
+			if targets == nil {
+				targets = make(map[string]bool)
+			}
+			targets[pair[1]] = true
+		}
+	}
+	return targets
+}
+
 // Locked tells whether the target has objected to the actor, and nobody in charge has lifted that.
 func (m *Manager) Locked(actor, target string) bool { return m.locks.has(actor, target) }

@@ -46,6 +46,13 @@ type userJSON struct {
 	Active         bool         `json:"active"`
 	MayImpersonate bool         `json:"may_impersonate"`
 	Refusal        *refusalJSON `json:"refusal"`
+	// Needs is what a start needs, in the words of the configuration's `require`.
+	Needs     []string `json:"needs"`
+	Favourite bool     `json:"favourite"`
+}
+
+func userOf(f foundRow, marks marked) userJSON {
+	return userJSON{*personOf(&f.user.Identity), f.user.Active, f.refusal == nil, refusalOf(f.refusal), list(f.needs), marks.has(f.user.Username)}
 }
 
 // partyJSON is an actor or target as it was when the impersonation began.
@@ -168,9 +175,14 @@ func (p *portal) apiUsers(w http.ResponseWriter, r *http.Request, v *viewer) {
 		problem.Write(w, r, badRequest("cursor: not one of this list's"))
 		return
 	}
+	_, marks, err := p.marks(r.Context(), v)
+	if err != nil {
+		p.fail(w, r, "listing people", err)
+		return
+	}
 	users := make([]userJSON, 0, len(found.rows))
 	for _, f := range found.rows {
-		users = append(users, userJSON{*personOf(&f.user.Identity), f.user.Active, f.refusal == nil, refusalOf(f.refusal)})
+		users = append(users, userOf(f, marks))
 	}
 	answer(w, http.StatusOK, map[string]any{"users": users, "next_cursor": found.next})
 }

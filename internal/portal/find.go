@@ -19,6 +19,7 @@ type found struct {
 type foundRow struct {
 	user    *directory.User
 	refusal *policy.Refusal // nil: they may
+	needs   []string        // what a start needs
 }
 
 // nobody stands for any account that no rule names.
@@ -48,7 +49,7 @@ func (v *viewer) search(q, cursor string, limit int, now time.Time, filter func(
 	}
 	f := found{next: page.Next, total: page.Total, rows: make([]foundRow, 0, len(page.Users))}
 	for _, u := range page.Users {
-		f.rows = append(f.rows, foundRow{u, v.refusal(u, now)})
+		f.rows = append(f.rows, v.judge(u, now, false))
 	}
 	return f, nil
 }

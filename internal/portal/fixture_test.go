@@ -215,6 +215,7 @@ func newRigOn(t testing.TB, reader audit.Reader, users ...directory.User) *rig {
 			return g.rules
 		},
 		Impersonations: g.imp,
+		Favourites:     g.store,
 		Audit:          reader,
 		Retention:      retention.New(retention.Options{Store: store, Audit: g.events, Clock: g.clock, Log: log, Limits: retention.Limits{Initial: 400, Floor: 90}}),
 		Events:         g.events,

@@ -18,13 +18,17 @@ type homePage struct {
 	May, CanOnly, Only bool
 	Lead, Query        string
 	Next, ReturnTo     string
+	Quick              *quickView
 	List               listView
 	Confirm            *confirmView
+	Mine               *mineView // the account in use
 }
 
 // listView is the list, or the piece of it that the script asks for.
 type listView struct {
 	T              *texts
+	Q              *quickTexts
+	Here           string // this list's address
 	Count          string
 	Rows           []rowView
 	First, More    string // addresses
@@ -37,7 +41,31 @@ type rowView struct {
 	Target string // exactly as the directory has it
 	Why    string // empty: they may
 	Nested bool   // the reason is the same for everybody, and said once above
+	Needs  string // what a start needs
+	// Starred: they are a favourite. Star: they can become one, or stop being one.
+	Starred, Star bool
+	t             *texts
 }
+
+// rowOf is somebody as a row; star: they can be marked.
+func (v *viewer) rowOf(f foundRow, star, starred bool) rowView {
+	row := rowView{face: v.t.face(&f.user.Identity, f.user.Active), Target: f.user.Username, Star: star, Starred: starred, t: v.t}
+	if f.refusal != nil {
+		row.Why, row.Nested = v.t.Refusal(f.refusal), f.refusal.Code == policy.RefusedNested
+	}
+	row.Needs = quickLanguages.In(v.t.Lang).inWords(f.needs)
+	return row
+}
+
+// rowIn is a row with the words that a star or a tile needs.
+type rowIn struct {
+	rowView
+	T *texts
+	Q *quickTexts
+}
+
+// In is the row in a language.
+func (r rowView) In(q *quickTexts) rowIn { return rowIn{r, r.t, q} }
 
 type emptyView struct{ Title, Text, Href, Link string }
 
@@ -83,7 +111,16 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 		d.Lead = v.t.ReadsOnlyText
 	}
 	if d.May {
-		list, err := p.list(v, l)
+		if q.Get("quick") != "" && q.Get("part") != "" {
+			p.serveQuick(w, r, v)
+			return
+		}
+		_, marks, err := p.marks(r.Context(), v)
+		if err != nil {
+			p.fail(w, r, "listing people", err)
+			return
+		}
+		list, err := p.list(v, l, marks)
 		if err != nil {
 			http.Redirect(w, r, l.href(""), http.StatusSeeOther) // a cursor of before a reload, or made up
 			return
@@ -93,7 +130,13 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 			return
 		}
 		d.List = list
-		if a := askOf(q); a.target != "" && v.live == nil {
+		if l.query == "" && l.cursor == "" && !l.only {
+			if d.Quick, err = p.quick(r.Context(), v); err != nil {
+				p.fail(w, r, "listing people", err)
+				return
+			}
+		}
+		if a := askOf(q); a.target != "" {
 			d.Confirm = p.confirm(r, v, a)
 			if a.returnTo == "" && d.Confirm.Form {
 				d.Confirm.ReturnTo = l.href("")
@@ -101,6 +144,9 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 		}
 	}
 	d.page = p.pageOf(r, v, v.t.Heading)
+	if v.live != nil {
+		d.Mine = p.mineOf(v)
+	}
 	if !d.May {
 		d.Title = v.t.NotAllowedTitle
 	}
@@ -108,23 +154,30 @@ func (p *portal) serveHome(w http.ResponseWriter, r *http.Request, v *viewer) {
 	p.render(w, r, http.StatusOK, "home", d)
 }
 
+// serveQuick is the piece that the script asks for when a star was pressed.
+func (p *portal) serveQuick(w http.ResponseWriter, r *http.Request, v *viewer) {
+	d, err := p.quick(r.Context(), v)
+	if err != nil {
+		p.fail(w, r, "listing people", err)
+		return
+	}
+	p.render(w, r, http.StatusOK, "quick", d)
+}
+
 // list is one page of the list, each row with its decision.
-func (p *portal) list(v *viewer, l view) (listView, error) {
+func (p *portal) list(v *viewer, l view, marks marked) (listView, error) {
 	t := v.t
 	found, err := v.find(l.query, l.only, l.cursor, pageRows, p.Clock.Now())
 	if err != nil {
 		return listView{}, err
 	}
-	out := listView{T: t, Next: l.next, ReturnTo: l.returnTo}
+	out := listView{T: t, Q: quickLanguages.In(t.Lang), Here: l.href(l.cursor), Next: l.next, ReturnTo: l.returnTo}
 	if out.ReturnTo == "" && (l.query != "" || l.only) {
 		out.ReturnTo = l.href("")
 	}
 	for _, f := range found.rows {
-		row := rowView{face: t.face(&f.user.Identity, f.user.Active), Target: f.user.Username}
-		if f.refusal != nil {
-			row.Why, row.Nested = t.Refusal(f.refusal), f.refusal.Code == policy.RefusedNested
-		}
-		out.Rows = append(out.Rows, row)
+		starred := marks.has(f.user.Username)
+		out.Rows = append(out.Rows, v.rowOf(f, p.Favourites != nil && (starred || f.refusal == nil && v.may), starred))
 	}
 	if found.next != "" {
 		out.More = l.href(found.next)

@@ -37,6 +37,8 @@ type Options struct {
 	// Rules are the ones in force.
 	Rules          func() impersonation.Rules
 	Impersonations *impersonation.Manager
+	// Favourites keeps whom people have marked in the list; nil: nobody can mark anybody.
+	Favourites Favourites
 	// Audit answers auditors; nil: the record can't be read here. Events takes what they read as events.
 	Audit  audit.Reader
 	Events audit.Events
@@ -113,6 +115,7 @@ func (p *portal) register() {
 		apiRoot + "/banner":         {"POST": p.api(p.apiBanner)},
 		extendCurrent:               {"POST": p.api(p.apiExtend)},
 	}
+	maps.Copy(p.routes, p.quickRoutes())
 	maps.Copy(p.routes, p.requestRoutes())
 	maps.Copy(p.routes, p.historyRoutes())
 	maps.Copy(p.routes, p.reviewRoutes())

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
 )
@@ -23,6 +24,7 @@ const (
 	codeRefused       = "impersonation-refused"
 	codeStepUp        = "step-up-required"
 	codeForbidden     = "forbidden"
+	codeFavourites    = "favourites-full"
 	codeUnavailable   = "unavailable"
 	codeTooShort      = "retention-too-short"
 	codeConflict      = "changed-meanwhile"
@@ -89,6 +91,14 @@ func mediaType(want string) *problem.Problem {
 
 func forbidden(detail string) *problem.Problem {
 	return &problem.Problem{Code: codeForbidden, Status: http.StatusForbidden, Title: "Not allowed", Detail: detail, Links: []problem.Link{toPortal}}
+}
+
+// favouritesFull says it in every language that there are words for.
+func favouritesFull(words lang.Texts[*quickTexts]) *problem.Problem {
+	return &problem.Problem{
+		Code: codeFavourites, Status: http.StatusConflict, Title: "No more favourites", Detail: words.In(lang.Default).Full,
+		InWords: func(language string) string { return words.In(language).Full }, Links: []problem.Link{toPortal},
+	}
 }
 
 // unavailable is for what the gateway itself can't do now, such as writing its record.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
 	"github.com/seed-240d5494/caddy-impersonate/internal/problem"
@@ -24,6 +25,8 @@ type viewer struct {
 	roles   []string
 	may     bool // some policy names them
 	liveOf  func(actor, target string) (ofActor, ofTarget int)
+	// locked are the accounts whose people have objected to this actor, by the keys of their usernames; nil: none.
+	locked map[string]bool
 }
 
 // viewer is nil when nobody is logged in.
@@ -37,6 +40,7 @@ func (p *portal) viewer(r *http.Request) *viewer {
 	v.actor = policy.Person{Identity: &u.Identity, Known: known, Active: u.Active}
 	v.roles = v.rules.Policy.Roles(v.actor.Identity)
 	v.may = v.rules.Policy.MayImpersonate(v.actor)
+	v.locked = p.Impersonations.LockedFor(v.actor.Username)
 	if l := p.Impersonations.Of(r.Context(), s.ID); l != nil && p.Impersonations.CheckFrom(r.Context(), l, p.Clock.Now(), v.from) == nil {
 		v.live = l
 	}
@@ -45,7 +49,8 @@ func (p *portal) viewer(r *http.Request) *viewer {
 
 // ask is the question whether they may become somebody now, from where they are.
 func (v *viewer) ask(target policy.Person, now time.Time) policy.Input {
-	return policy.Input{Actor: v.actor, Target: target, Nested: v.live != nil, Now: now, ClientIP: v.from.IP, Host: v.from.Host, Live: v.liveOf}
+	locked := len(v.locked) > 0 && target.Identity != nil && v.locked[identity.Key(target.Username)]
+	return policy.Input{Actor: v.actor, Target: target, Nested: v.live != nil, Locked: locked, Now: now, ClientIP: v.from.IP, Host: v.from.Host, Live: v.liveOf}
 }
 
 func (v *viewer) has(role string) bool { return slices.Contains(v.roles, role) }

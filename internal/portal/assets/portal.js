@@ -43,6 +43,8 @@
 
   function search() {
     clearTimeout(timer);
+    var quick = document.getElementById('quick');
+    if (quick) quick.hidden = Boolean(new FormData(form).get('q').trim() || new FormData(form).get('only'));
     if (pending) pending.abort();
     var mine = pending = new AbortController();
     var url = query();
@@ -140,6 +142,34 @@
     });
     if (ask.hasAttribute('open')) open();
   }
+
+  // --- Favourites: a star is pressed without leaving the page.
+  document.addEventListener('click', function (e) {
+    var star = e.target.closest('button[form="star"]');
+    if (!star || !plain(e) || !window.fetch) return;
+    e.preventDefault();
+    var on = star.name === 'add';
+    var target = star.value;
+    var stars = function () {
+      return Array.from(document.querySelectorAll('button[form="star"]')).filter(function (b) { return b.value === target; });
+    };
+    fetch('/.impersonate/api/v1/favourites' + (on ? '' : '?' + new URLSearchParams({ target: target })), {
+      method: on ? 'POST' : 'DELETE', credentials: 'same-origin', redirect: 'error',
+      headers: on ? { 'Content-Type': 'application/json' } : {}, body: on ? JSON.stringify({ target: target }) : null
+    }).then(function (res) {
+      if (!res.ok) throw new Error('status ' + res.status);
+      stars().forEach(function (b) {
+        b.name = on ? 'remove' : 'add';
+        b.setAttribute('aria-pressed', String(on));
+      });
+      return part('/.impersonate/?quick=1').then(function (doc) {
+        var quick = document.getElementById('quick');
+        quick.replaceChildren.apply(quick, Array.from(doc.body.childNodes));
+        if (document.contains(star)) return;
+        (stars()[0] || results).focus();
+      });
+    }).catch(function () { if (star.form) star.form.requestSubmit(star); });
+  });
 
   // --- One start per press; and usable again when the browser's back button brings the page back.
   document.addEventListener('submit', function (e) {
