@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -40,6 +41,9 @@ var (
 	descExtended  = describe("impersonations_extended_total", "Impersonations prolonged, by presses.")
 	descNoBanner  = describe("banner_missing_total", "Pages whose script reported that the banner is not seen.")
 	descEnded     = describe("impersonations_ended_total", "Impersonations ended, by cause.", "cause")
+	descWaiting   = describe("requests_waiting", "Starts that wait for an approval or a consent.")
+	descAsked     = describe("requests_asked_total", "Starts that had to wait for an approval or a consent.")
+	descClosed    = describe("requests_closed_total", "Those that came to their end, by it.", "outcome")
 	descUnwritten = describe("impersonations_unwritten", "Ended impersonations whose end is not yet in both state and journal. Above 0 for long: look at why.")
 	descRetries   = describe("impersonation_write_retries_total", "Failed tries to write an end down.")
 
@@ -76,7 +80,7 @@ var (
 	descSinkLost     = describe("sink_records_lost_total", "Records damaged before they could be sent.", "sink")
 
 	allDescs = []*prometheus.Desc{
-		descSessions, descLogin, descLive, descStarted, descRefused, descExtended, descNoBanner, descEnded, descUnwritten, descRetries,
+		descSessions, descLogin, descLive, descStarted, descRefused, descExtended, descNoBanner, descEnded, descWaiting, descAsked, descClosed, descUnwritten, descRetries,
 		descBanner,
 		descUsers, descSourceUsers, descSourceUp, descSourceLapse, descSourceGood,
 		descHealthy, descJournal, descRecords, descWritten, descJournalFail, descJournalRef, descSync,
@@ -111,6 +115,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	m.audit(c.app.trail.recorder.Stats(), c.app.clock.Now())
 }
 
+// countWithin is how long a figure that has to be counted in the state is waited for.
+const countWithin = 2 * time.Second
+
 type metrics struct{ to chan<- prometheus.Metric }
 
 func (m metrics) gauge(d *prometheus.Desc, v float64, labels ...string) {
@@ -137,6 +144,15 @@ func (m metrics) impersonations(a *App) {
 	m.count(descNoBanner, s.BannerMissing)
 	for cause, n := range s.Ended {
 		m.count(descEnded, n, cause)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
+	defer cancel()
+	if n, err := a.node.Impersonations.CountWaiting(ctx); err == nil { // else it is not told this time; others tell that the state is down
+		m.gauge(descWaiting, float64(n))
+	}
+	m.count(descAsked, s.Asked)
+	for outcome, n := range s.Closed {
+		m.count(descClosed, n, outcome)
 	}
 	m.gauge(descUnwritten, float64(s.Unwritten))
 	m.count(descRetries, s.Retries)

@@ -116,6 +116,9 @@ func (m *Manager) shut(ctx context.Context, cur *current, a *Asked, s step, as s
 	err := m.change(ctx, a.Request, a.State, func(r *state.Request) {
 		r.State, r.ClosedAt, r.ClosedBy, r.Note = as, s.at, s.by, s.note
 	})
+	if err == nil {
+		m.stats.close(as)
+	}
 	if err == nil && !a.Own {
 		m.tellDecided(ctx, a.Request, "declined", s.by, s.note)
 	}

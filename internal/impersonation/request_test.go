@@ -426,6 +426,55 @@ func TestRefusedAndCancelled(t *testing.T) {
 }
 
 // TestRequestExpires: by itself, once, with an event; over a restart too.
+// TestRequestsAreCounted: what waits, and what became of all that did.
+func TestRequestsAreCounted(t *testing.T) {
+	w := newWorld(t)
+	w.reload(needs(approval))
+	sue, stan := w.login("sue"), w.login("stan")
+	check := func(waiting, asked int, closed string) {
+		t.Helper()
+		n, err := w.CountWaiting(t.Context())
+		st := w.Stats()
+		if got := fmt.Sprint(st.Closed); err != nil || n != waiting || st.Asked != uint64(asked) || got != "map["+closed+"]" {
+			t.Errorf("%d wait, %d asked, %s, %v; want %d, %d, %s", n, st.Asked, got, err, waiting, asked, closed)
+		}
+	}
+	ask := func(reason string) string {
+		t.Helper()
+		req := request(sue, "sam")
+		req.Reason = reason
+		r, err := w.Ask(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.ID
+	}
+	check(0, 0, "cancelled:0 expired:0 refused:0 started:0")
+	first, second, third, fourth := ask("first"), ask("second"), ask("third"), ask("fourth")
+	check(4, 4, "cancelled:0 expired:0 refused:0 started:0")
+	w.approve(first, stan)
+	check(3, 4, "cancelled:0 expired:0 refused:0 started:0")
+	if _, err := w.begin(sue, first); err != nil {
+		t.Fatal(err)
+	}
+	check(3, 4, "cancelled:0 expired:0 refused:0 started:1")
+	if _, err := w.Decline(t.Context(), second, by(stan)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // pressed twice
+		if _, err := w.Cancel(t.Context(), third, by(sue)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(1, 4, "cancelled:1 expired:0 refused:1 started:1")
+	w.clock.Advance(policy.DefaultRequestLife)
+	w.tick(time.Second, func() bool { return w.Stats().Closed[state.RequestExpired] == 1 })
+	check(0, 4, "cancelled:1 expired:1 refused:1 started:1")
+	if a, err := w.Asked(t.Context(), fourth, sue); err != nil || a.Now != state.RequestExpired {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 func TestRequestExpires(t *testing.T) {
 	w := newWorld(t)
 	w.reload(needs(func(p *policy.Policy) { approval(p); p.RequestLife = 20 * time.Minute }))

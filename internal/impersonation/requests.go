@@ -79,6 +79,9 @@ func (m *Manager) Ask(ctx context.Context, req StartRequest) (*state.Request, er
 	if err := m.store.CreateRequest(ctx, row); err != nil {
 		return nil, fmt.Errorf("storing a request: %w", err)
 	}
+	if row.State == state.RequestPending {
+		m.stats.asked.Add(1)
+	}
 	m.armExpiry(row.ExpiresAt)
 	m.tellAsked(ctx, cur, row)
 	return row, nil
@@ -301,6 +304,9 @@ func (m *Manager) expire(ctx context.Context, cur *current, r *state.Request) er
 	}
 	was := r.State
 	err := m.change(ctx, r, was, func(r *state.Request) { r.State, r.ClosedAt = state.RequestExpired, at })
+	if err == nil {
+		m.stats.close(state.RequestExpired)
+	}
 	if err == nil && was == state.RequestPending {
 		m.tellDecided(ctx, r, "expired", "", "")
 	}

@@ -94,6 +94,9 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 		return nil, fmt.Errorf("storing an impersonation: %w", err)
 	}
 
+	if row.Request != "" {
+		m.stats.close(state.RequestStarted)
+	}
 	if told.Bell != nil {
 		m.bells.add(told.Bell)
 	}

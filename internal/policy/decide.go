@@ -140,31 +140,6 @@ func (s *Set) Named(name string) (Decision, bool) {
 	return Decision{}, false
 }
 
-// MayBecome are those whom the rules let become the target, as they are written: groups, and usernames, each once. What
-// else a policy asks for is not looked at.
-func (s *Set) MayBecome(target Person) []string {
-	if target.Identity == nil {
-		return nil
-	}
-	var buf [onStack]uint64
-	key := identity.Key(target.Username)
-	b := s.terms.of(&buf, key, target.Identity)
-	if b.meets(s.protect) {
-		return nil
-	}
-	var who []string
-	for i := range s.policies {
-		if p := &s.policies[i]; b.meets(p.target) || p.by != nil && len(target.Groups) > 0 {
-			for _, name := range slices.Concat(p.who.Groups, p.who.Users) {
-				if identity.Key(name) != key && !slices.Contains(who, name) {
-					who = append(who, name)
-				}
-			}
-		}
-	}
-	return who
-}
-
 // AsksTime tells whether an answer may change with the time alone.
 func (s *Set) AsksTime() bool {
 	return slices.ContainsFunc(s.policies, func(p compiled) bool { return p.now })

@@ -145,17 +145,19 @@ type requestView struct {
 	ApprovedBy, Note              string
 	Agree, Start                  string
 
-	Own, Open, Pending, Waits, MayRefuse, Ready, Go bool
+	Own, Open, Pending, Waits, MayRefuse, Ready bool
+	// Go: the script goes on by itself; Fresh: to the start, else to a fresh login.
+	Go, Fresh bool
 }
 
 func (p *portal) viewRequest(t *approvalTexts, a *impersonation.Asked) requestView {
 	actor, target := shown(cmp.Or(a.Actor.Name, a.Actor.Username), maxShown), shown(cmp.Or(a.TargetName, a.TargetUsername), maxShown)
 	v := requestView{
-		Path: requestRoot + "/" + a.ID, Line: fmt.Sprintf(t.Line, actor, target), Reason: a.Reason, Ticket: a.Ticket, TicketURL: cmp.Or(p.Rules().Policy.TicketLink(a.Policy, a.Ticket), webAddress(a.Ticket)),
+		Path: requestRoot + "/" + a.ID, Line: fmt.Sprintf(t.Line, actor, target), Reason: a.Reason, Ticket: a.Ticket, TicketURL: p.ticketURL(a.Policy, a.Ticket),
 		Actor: withUsername(actor, a.Actor.Username), Target: withUsername(target, a.TargetUsername),
 		Mode: t.mode(a.Mode), Duration: t.duration(a.Duration), Note: a.Note,
 		AskedAt: plainTime(a.CreatedAt), AskedISO: a.CreatedAt.UTC().Format(time.RFC3339),
-		Own: a.Own, Pending: a.Now == state.RequestPending, Waits: a.Waits(), MayRefuse: a.MayRefuse, Ready: a.Ready, Go: a.Ready && a.Fresh,
+		Own: a.Own, Pending: a.Now == state.RequestPending, Waits: a.Waits(), MayRefuse: a.MayRefuse, Ready: a.Ready, Fresh: a.Fresh, Go: a.Ready && (a.Fresh || a.Now == state.RequestApproved),
 		Agree: t.Approve, Start: fmt.Sprintf(t.StartAs, target),
 	}
 	v.Open = a.Now == state.RequestPending || a.Now == state.RequestApproved || a.Now == state.RequestStepUp
@@ -237,11 +239,16 @@ func webAddress(s string) string {
 	return s
 }
 
+// loggedIn marks the way back from a fresh login: from there nobody is sent to log in again by itself, whatever the provider
+// said of the login.
+const loggedIn = "logged-in"
+
 type requestPage struct {
 	page
 	A       *approvalTexts
 	R       requestView
 	Path    string
+	LiveAt  string // where its piece is, for the script
 	Heading string
 	Error   string
 }
@@ -275,12 +282,24 @@ func (p *portal) renderRequest(w http.ResponseWriter, r *http.Request, v *viewer
 	if d.Heading = d.R.Line; a.Own {
 		d.Heading = fmt.Sprintf(t.OwnHeading, shown(cmp.Or(a.TargetName, a.TargetUsername), maxShown))
 	}
-	if refusal != nil {
-		d.Error, d.R.Go = v.t.Refusal(refusal), false // not again by itself
+	d.LiveAt = d.Path
+	again := r.URL.Query().Get(loggedIn) != ""
+	if again {
+		d.LiveAt += "?" + loggedIn + "=1"
+	}
+	if refusal != nil || again && !a.Fresh { // not again by itself
+		d.R.Go = false
+	}
+	switch {
+	case refusal != nil:
+		d.Error = v.t.Refusal(refusal)
+	case again && a.Ready && !a.Fresh: // the provider did not say that they proved anew who they are, or not as they should
+		d.Error = v.t.Refusal(policy.Refuse(policy.RefusedStepUp))
 	}
 	if v.live != nil {
 		d.R.Ready, d.R.Go = false, false
 	}
+	d.R.Version = version(d.R)
 	if r.Method == http.MethodGet && r.URL.Query().Get("part") != "" {
 		p.render(w, r, status, "request-part", d)
 		return
@@ -329,7 +348,7 @@ func (p *portal) serveStartRequest(id string) func(http.ResponseWriter, *http.Re
 		refusal := v.discreet(policy.AsRefusal(err))
 		switch {
 		case refusal != nil && refusal.Code == policy.RefusedStepUp && p.StepUp != nil:
-			p.StepUp(w, r, v.session, requestRoot+"/"+id)
+			p.StepUp(w, r, v.session, requestRoot+"/"+id+"?"+loggedIn+"=1")
 		case refusal != nil:
 			if a = p.findRequest(w, r, v, id); a != nil {
 				p.renderRequest(w, r, v, a, http.StatusForbidden, refusal)

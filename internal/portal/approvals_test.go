@@ -164,6 +164,38 @@ func TestStepUpPages(t *testing.T) {
 	again.post(at+"/start", nil).want(t, 404)
 }
 
+// TestApprovedWithAnOldLogin: when the approval comes and the login is too old by then, the page leads through a fresh one by
+// itself, once, and the button does without script.
+func TestApprovedWithAnOldLogin(t *testing.T) {
+	g := asking(t, func(p *policy.Policy) { byOthers(p); p.RequireStepUp = true })
+	admin := g.freshly("admin")
+	at := "/.impersonate/requests/" + idOf(t, admin.post("/.impersonate/start", pick))
+	if page := admin.get(at).want(t, 200, "Waiting", `data-live="`+at+`"`).body; strings.Contains(page, "data-go") {
+		t.Error("it goes on before it may")
+	}
+	g.clock.Advance(20 * time.Minute)
+	g.login("super").post(at+"/approve", nil).to(t, 303, at)
+	for _, path := range []string{at, at + "?part=1"} {
+		admin.get(path).want(t, 200, `action="`+at+`/start" data-go="login"`, "Log in again and start")
+	}
+	admin.post(at+"/start", nil).to(t, 303, "https://idp.example/auth")
+	back := "admin " + at + "?logged-in=1"
+	if g.stepped[len(g.stepped)-1] != back {
+		t.Fatalf("%v", g.stepped)
+	}
+	// A provider that did not have them log in: no going round in circles, by the page or by its piece.
+	for _, path := range []string{at + "?logged-in=1", at + "?logged-in=1&part=1"} {
+		page := admin.get(path).want(t, 200, "Log in again and start", "right after a fresh login").body
+		if strings.Contains(page, "data-go") {
+			t.Errorf("%s: it would go round in circles", path)
+		}
+	}
+	admin.get(at+"?logged-in=1").want(t, 200, `data-live="`+at+`?logged-in=1"`)
+	again := g.freshly("admin")
+	again.get(at+"?logged-in=1").want(t, 200, `data-go="start"`, "Log in as Sam Reed")
+	again.post(at+"/start", nil).to(t, 303, "/bookings?page=2")
+}
+
 func TestEmergencyPages(t *testing.T) {
 	g := asking(t, func(p *policy.Policy) { byOthers(p); p.Emergency = true })
 	admin := g.login("admin")

@@ -3,6 +3,7 @@ package portal
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,6 +49,7 @@ type auditList struct {
 
 type impersonationRow struct {
 	Href, Actor, Target, Reason, Ticket, Started, Lasted, End string
+	TicketURL                                                 string
 	Active                                                    bool
 	Requests, Writes, Refusals                                uint64
 }
@@ -59,11 +61,12 @@ type entryView struct {
 	Columns                []columnView
 }
 
-type columnView struct{ Name, Value string }
+type columnView struct{ Name, Value, Href string }
 
 type storyView struct {
 	I                      *audit.Impersonation
 	Actor, Target          string
+	Ticket, TicketURL      string
 	Started, Ended, Lasted string
 	Entries                []entryView
 	First, More, CSV       string
@@ -180,7 +183,7 @@ func (p *portal) serveAudit(w http.ResponseWriter, r *http.Request, v *viewer) {
 	for _, i := range rows {
 		row := impersonationRow{
 			Href: auditRoot + "/impersonations/" + url.PathEscape(i.ID), Actor: named(i.ActorName, i.ActorUsername, i.ActorID),
-			Target: named(i.TargetName, i.TargetUsername, i.TargetID), Reason: i.Reason, Ticket: i.Ticket, Started: at(i.Started),
+			Target: named(i.TargetName, i.TargetUsername, i.TargetID), Reason: i.Reason, Ticket: i.Ticket, TicketURL: p.ticketURL(i.Policy, i.Ticket), Started: at(i.Started),
 			Lasted: p.lasted(i), End: i.EndCause, Active: i.Ended == nil, Requests: i.Requests, Writes: i.Writes, Refusals: i.Refusals,
 		}
 		if row.Active {
@@ -249,7 +252,7 @@ func (p *portal) serveAuditStory(w http.ResponseWriter, r *http.Request, v *view
 	}
 	t := auditText(r)
 	d := p.auditPageOf(r, v, "impersonations", named(i.ActorName, i.ActorUsername, i.ActorID)+" → "+named(i.TargetName, i.TargetUsername, i.TargetID), "")
-	s := &storyView{I: i, Actor: named(i.ActorName, i.ActorUsername, i.ActorID), Target: named(i.TargetName, i.TargetUsername, i.TargetID), Started: at(i.Started), Lasted: p.lasted(i), Ended: t.GoesOn}
+	s := &storyView{I: i, Actor: named(i.ActorName, i.ActorUsername, i.ActorID), Target: named(i.TargetName, i.TargetUsername, i.TargetID), Ticket: i.Ticket, TicketURL: p.ticketURL(i.Policy, i.Ticket), Started: at(i.Started), Lasted: p.lasted(i), Ended: t.GoesOn}
 	if i.Ended != nil {
 		s.Ended = at(*i.Ended) + " · " + i.EndCause
 		if i.EndedBy != "" {
@@ -297,7 +300,21 @@ func viewOfEvent(v *audit.Event) entryView {
 	e.Says = strings.Join(says, " · ")
 	e.Bad = v.Type == audit.EventImpersonationRefused || v.Type == audit.EventLoginFailed || v.Type == audit.EventNoticeFailed
 	e.Columns = columnsOf(audit.EventColumns(), v.Values(), fmt.Sprintf("%x", v.LeafHash))
+	for i := range e.Columns {
+		if e.Columns[i].Name == "ticket" {
+			e.Columns[i].Href = recordedTicket(v)
+		}
+	}
 	return e
+}
+
+// recordedTicket is where an event's ticket can be read, as its start recorded it; empty: nowhere that is known.
+func recordedTicket(v *audit.Event) string {
+	var d struct {
+		URL string `json:"ticket_url"`
+	}
+	_ = json.Unmarshal([]byte(v.Detail), &d) // rows may have been written by something else
+	return cmp.Or(webAddress(d.URL), webAddress(v.Ticket))
 }
 
 // columnsOf are those that say something.
@@ -305,8 +322,8 @@ func columnsOf(columns []audit.Column, values []string, leaf string) []columnVie
 	var list []columnView
 	for i, c := range columns {
 		if v := values[i]; v != "" && (c.Kind != audit.KindNumber || v != "0") {
-			list = append(list, columnView{c.Name, v})
+			list = append(list, columnView{Name: c.Name, Value: v})
 		}
 	}
-	return append(list, columnView{"leaf_hash", leaf})
+	return append(list, columnView{Name: "leaf_hash", Value: leaf})
 }

@@ -28,21 +28,26 @@ const (
 // historyRoutes are the pages of those whose account was used.
 func (p *portal) historyRoutes() map[string]methods {
 	return map[string]methods{
-		historyPath:             {"GET": p.page(p.serveHistory)},
-		objectionPath:           {"GET": p.serveRoot, "POST": p.page(p.serveObject)},
-		root + "/about-me":      {"GET": p.page(p.serveAboutMe)},
-		apiRoot + "/history":    {"GET": p.api(p.apiHistory)},
-		apiRoot + "/objections": {"POST": p.api(p.apiObject)},
+		historyPath:               {"GET": p.page(p.serveHistory)},
+		doingsPath:                {"GET": p.page(p.serveDoings)},
+		objectionPath:             {"GET": p.serveRoot, "POST": p.page(p.serveObject)},
+		root + "/about-me":        {"GET": p.page(p.serveAboutMe)},
+		apiRoot + "/history":      {"GET": p.api(p.apiHistory)},
+		apiRoot + "/history/mine": {"GET": p.api(p.apiDoings)},
+		apiRoot + "/objections":   {"POST": p.api(p.apiObject)},
 	}
 }
 
 type historyPage struct {
 	page
-	H       *historyTexts
-	Said    string // what became of an objection
-	Rows    []historyRow
-	More    string // address
-	Who     []string
+	H    *historyTexts
+	Said string // what became of an objection
+	Rows []historyRow
+	More string // address
+	// Who may use it, by which rules.
+	Who     []policy.PolicyText
+	D       *doingsTexts
+	Doings  bool // never: it is for the tabs
 	Nothing bool
 }
 
@@ -50,6 +55,7 @@ type historyRow struct {
 	ID                  string
 	Actor, When, Length string
 	Reason, Ticket      string
+	TicketURL           string
 	Mode, Ended         string
 	Live, Emergency     bool
 	Objected            bool
@@ -91,7 +97,7 @@ func (p *portal) serveHistory(w http.ResponseWriter, r *http.Request, v *viewer)
 		p.fail(w, r, "listing who used an account", err)
 		return
 	}
-	d := historyPage{page: p.pageOf(r, v, t.Title), H: t, Nothing: len(all) == 0}
+	d := historyPage{page: p.pageOf(r, v, t.Title), H: t, D: doingsLanguages.In(language), Nothing: len(all) == 0}
 	switch r.URL.Query().Get("said") {
 	case "alert":
 		d.Said = t.SaidAlert
@@ -109,14 +115,14 @@ func (p *portal) serveHistory(w http.ResponseWriter, r *http.Request, v *viewer)
 	}
 	// They have seen it here: no bar tells them again.
 	p.Impersonations.Bells().Told(r.Context(), v.actor.Username, true, p.Impersonations.IsLive, seen...)
-	d.Who = p.whoMay(v)
+	d.Who = v.rules.Policy.About(v.actor.Identity, language)
 	p.render(w, r, http.StatusOK, "history", d)
 }
 
 func (p *portal) historyRow(ctx context.Context, t *historyTexts, language string, i *state.Impersonation, actions bool) historyRow {
 	row := historyRow{
 		ID: i.ID, Actor: shown(orText(i.ActorName, i.ActorUsername), maxShown), When: p.stamp(i.StartedAt),
-		Reason: shown(i.Reason, policy.MaxReason), Ticket: shown(i.Ticket, maxShown),
+		Reason: shown(i.Reason, policy.MaxReason), Ticket: shown(i.Ticket, maxShown), TicketURL: p.ticketURL(i.Policy, i.Ticket),
 		Mode: t.modes[i.Mode], Live: i.Live(), Emergency: i.Emergency, Objected: !i.ObjectedAt.IsZero(),
 	}
 	if i.Live() {
@@ -172,11 +178,6 @@ func orText(s, other string) string {
 		return s
 	}
 	return other
-}
-
-// whoMay are the groups and people whom the rules let use the viewer's account.
-func (p *portal) whoMay(v *viewer) []string {
-	return v.rules.Policy.MayBecome(v.actor)
 }
 
 // serveObject takes a target's word that they did not expect it.

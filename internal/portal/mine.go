@@ -25,7 +25,7 @@ func (p *portal) mineOf(v *viewer) *mineView {
 	q := quickLanguages.In(v.t.Lang)
 	m := &mineView{
 		liveView: p.liveOf(v.t, l), Q: q, A: approvalLanguages.In(v.t.Lang),
-		Reason: shown(l.Reason, 6*maxShown), Ticket: shown(l.Ticket, maxShown), TicketURL: v.ticketURL(l.Policy, l.Ticket),
+		Reason: shown(l.Reason, 6*maxShown), Ticket: shown(l.Ticket, maxShown), TicketURL: p.ticketURL(l.Policy, l.Ticket),
 		Since: p.stamp(l.StartedAt), SinceISO: l.StartedAt.UTC().Format(time.RFC3339),
 	}
 	if l.Emergency {
@@ -38,6 +38,6 @@ func (p *portal) mineOf(v *viewer) *mineView {
 }
 
 // ticketURL is where a ticket can be read: where its policy says, or where it says itself; empty: nowhere that is known.
-func (v *viewer) ticketURL(policy, ticket string) string {
-	return cmp.Or(v.rules.Policy.TicketLink(policy, ticket), webAddress(ticket))
+func (p *portal) ticketURL(policy, ticket string) string {
+	return cmp.Or(p.Rules().Policy.TicketLink(policy, ticket), webAddress(ticket))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
@@ -17,8 +18,9 @@ const ownerRoot = root + "/owner"
 // ownerRoutes are the pages of those in charge.
 func (p *portal) ownerRoutes() map[string]methods {
 	return map[string]methods{
-		ownerRoot:          {"GET": p.page(p.serveOwner)},
-		ownerRoot + "/end": {"GET": p.page(p.serveOwner), "POST": p.page(p.serveOwnerEnd)},
+		ownerRoot:             {"GET": p.page(p.serveOwner)},
+		ownerRoot + "/end":    {"GET": p.page(p.serveOwner), "POST": p.page(p.serveOwnerEnd)},
+		ownerRoot + "/unlock": {"GET": p.page(p.serveOwner), "POST": p.page(p.serveOwnerUnlock)},
 	}
 }
 
@@ -28,6 +30,9 @@ type ownerPage struct {
 	Rows []ownerRow
 	// More: there are so many that not all are drawn.
 	More bool
+	// Locks are the pairs that an objection keeps apart; MoreLocks: not all are drawn.
+	Locks     []ownerLock
+	MoreLocks bool
 	// Rules are those in force, as people read them.
 	Rules policy.Description
 	// Retention is how long the audit is kept; nil: nobody changes it here.
@@ -36,9 +41,18 @@ type ownerPage struct {
 
 // ownerRow is somebody in another's account.
 type ownerRow struct {
-	ID, Actor, Target, Reason, Ticket, Mode, Policy string
-	Since, SinceISO, Left, End                      string
-	Emergency                                       bool
+	ID, Actor, Target, Reason, Mode, Policy string
+	Ticket, TicketURL                       string
+	Since, SinceISO, Left, End              string
+	Emergency                               bool
+}
+
+// ownerLock is a pair as the form names it, and as it is drawn, with what was objected to.
+type ownerLock struct {
+	Actor, Target, Who, Whom          string
+	Since, SinceISO, Used, Reason, Of string
+	Ticket, TicketURL                 string
+	Unlock                            string
 }
 
 // ownerRows bounds how many are drawn: those who have more use the API.
@@ -63,7 +77,7 @@ func (p *portal) serveOwner(w http.ResponseWriter, r *http.Request, v *viewer) {
 		target := shown(cmp.Or(i.TargetName, i.TargetUsername), maxShown)
 		d.Rows = append(d.Rows, ownerRow{
 			ID: i.ID, Actor: withUsername(actor, i.ActorUsername), Target: withUsername(target, i.TargetUsername),
-			Reason: shown(i.Reason, 3*maxShown), Ticket: shown(i.Ticket, maxShown), Mode: v.t.Mode(i.Mode), Policy: shown(i.Policy, maxShown), Emergency: i.Emergency,
+			Reason: shown(i.Reason, 3*maxShown), Ticket: shown(i.Ticket, maxShown), TicketURL: p.ticketURL(i.Policy, i.Ticket), Mode: v.t.Mode(i.Mode), Policy: shown(i.Policy, maxShown), Emergency: i.Emergency,
 			Since: plainTime(i.StartedAt), SinceISO: i.StartedAt.UTC().Format(time.RFC3339), Left: v.t.Left(max(i.ExpiresAt.Sub(now), 0)), End: t.end(actor, target),
 		})
 	}
@@ -75,8 +89,61 @@ func (p *portal) serveOwner(w http.ResponseWriter, r *http.Request, v *viewer) {
 		}
 		d.Retention = p.retentionView(retentionLanguages.In(v.t.Lang), s)
 	}
+	if d.Locks, d.MoreLocks, err = p.ownerLocks(r, v, t); err != nil {
+		p.fail(w, r, "listing locks", err)
+		return
+	}
 	d.page = p.pageOf(r, v, t.Heading)
 	p.render(w, r, http.StatusOK, "owner", d)
+}
+
+// ownerLocks are the pairs that are kept apart, the newest first.
+func (p *portal) ownerLocks(r *http.Request, v *viewer, t *ownerTexts) (rows []ownerLock, more bool, err error) {
+	locks, err := p.Impersonations.Locks(r.Context())
+	if err != nil {
+		return nil, false, err
+	}
+	slices.Reverse(locks)
+	more = len(locks) > ownerRows
+	for _, l := range locks[:min(len(locks), ownerRows)] {
+		row := ownerLock{Actor: l.ActorUsername, Target: l.TargetUsername, Who: v.whoIs(l.ActorUsername), Whom: v.whoIs(l.TargetUsername), Since: p.stamp(l.CreatedAt), SinceISO: l.CreatedAt.UTC().Format(time.RFC3339)}
+		row.Unlock = t.unlock(row.Who, row.Whom)
+		i, err := p.Impersonations.Get(r.Context(), l.ImpersonationID)
+		switch {
+		case err == nil:
+			row.Of, row.Used, row.Reason = i.ID, p.stamp(i.StartedAt), shown(i.Reason, 3*maxShown)
+			row.Ticket, row.TicketURL = shown(i.Ticket, maxShown), p.ticketURL(i.Policy, i.Ticket)
+		case !errors.Is(err, state.ErrNotFound): // it is older than what the state keeps
+			return nil, false, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, more, nil
+}
+
+// whoIs names an account by its username.
+func (v *viewer) whoIs(username string) string {
+	if u, ok := v.rules.Directory.Lookup(username); ok {
+		return named(u.Name, u.Username, u.ID)
+	}
+	return shown(username, maxShown)
+}
+
+// serveOwnerUnlock lifts a lock, with a word on why.
+func (p *portal) serveOwnerUnlock(w http.ResponseWriter, r *http.Request, v *viewer) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		problem.Write(w, r, badRequest("The form could not be read."))
+		return
+	}
+	note := policy.CleanText(r.PostForm.Get("note"))
+	if v.owner() && note == "" {
+		problem.Write(w, r, badRequest("note: write down why the lock is lifted"))
+		return
+	}
+	if p.unlock(w, r, v, r.PostForm.Get("actor"), r.PostForm.Get("target"), note) {
+		http.Redirect(w, r, ownerRoot+"#locks", http.StatusSeeOther)
+	}
 }
 
 // serveOwnerEnd ends one. Ending what has ended is no error: somebody else was quicker.

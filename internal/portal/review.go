@@ -54,6 +54,7 @@ type reviewPage struct {
 
 type reviewRow struct {
 	ID, Actor, Target, When, Length, Reason, Ticket, Mode, Ended string
+	TicketURL                                                    string
 	Odd                                                          []string
 	Live, Emergency, Objected, Own                               bool // Own: somebody else has to review it
 	Reviewed, Note                                               string
@@ -128,7 +129,7 @@ func (p *portal) serveReview(w http.ResponseWriter, r *http.Request, v *viewer) 
 func (p *portal) reviewRow(t *reviewTexts, language string, i *state.Impersonation) reviewRow {
 	row := reviewRow{
 		ID: i.ID, Actor: shown(orText(i.ActorName, i.ActorUsername), maxShown), Target: shown(orText(i.TargetName, i.TargetUsername), maxShown),
-		When: p.stamp(i.StartedAt), Reason: shown(i.Reason, policy.MaxReason), Ticket: shown(i.Ticket, maxShown), Mode: t.modes[i.Mode], Live: i.Live(), Emergency: i.Emergency, Objected: !i.ObjectedAt.IsZero(),
+		When: p.stamp(i.StartedAt), Reason: shown(i.Reason, policy.MaxReason), Ticket: shown(i.Ticket, maxShown), TicketURL: p.ticketURL(i.Policy, i.Ticket), Mode: t.modes[i.Mode], Live: i.Live(), Emergency: i.Emergency, Objected: !i.ObjectedAt.IsZero(),
 		Note: shown(i.ReviewNote, policy.MaxReason),
 	}
 	if !i.Live() {

@@ -91,6 +91,7 @@ var german = &texts{
 		impersonation.CauseRevoked:           "jemand Verantwortliches hat es beendet",
 		impersonation.CauseTargetDeactivated: "jenes Konto wurde deaktiviert",
 		impersonation.CauseActorDeactivated:  "Ihr Konto wurde deaktiviert",
+		impersonation.CauseObjection:         "die Person hat angegeben, das nicht erwartet zu haben",
 		impersonation.CausePolicyChanged:     "die Regeln, die es erlaubten, haben sich geändert",
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Verantwortlich", policy.RoleAuditor: "Revision"},

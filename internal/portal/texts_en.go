@@ -91,6 +91,7 @@ var english = &texts{
 		impersonation.CauseRevoked:           "someone in charge ended it",
 		impersonation.CauseTargetDeactivated: "that account was deactivated",
 		impersonation.CauseActorDeactivated:  "your account was deactivated",
+		impersonation.CauseObjection:         "the person said that they did not expect it",
 		impersonation.CausePolicyChanged:     "the rules that allowed it have changed",
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Owner", policy.RoleAuditor: "Auditor"},

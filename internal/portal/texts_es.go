@@ -91,6 +91,7 @@ var spanish = &texts{
 		impersonation.CauseRevoked:           "una persona responsable lo terminó",
 		impersonation.CauseTargetDeactivated: "esa cuenta fue desactivada",
 		impersonation.CauseActorDeactivated:  "su cuenta fue desactivada",
+		impersonation.CauseObjection:         "la persona dijo que no lo esperaba",
 		impersonation.CausePolicyChanged:     "las reglas que lo permitían han cambiado",
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Propietario", policy.RoleAuditor: "Auditor"},

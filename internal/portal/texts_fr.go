@@ -91,6 +91,7 @@ var french = &texts{
 		impersonation.CauseRevoked:           "un responsable y a mis fin",
 		impersonation.CauseTargetDeactivated: "ce compte a été désactivé",
 		impersonation.CauseActorDeactivated:  "votre compte a été désactivé",
+		impersonation.CauseObjection:         "la personne a dit qu’elle ne s’y attendait pas",
 		impersonation.CausePolicyChanged:     "les règles qui le permettaient ont changé",
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "Propriétaire", policy.RoleAuditor: "Auditeur"},

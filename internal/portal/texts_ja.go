@@ -91,6 +91,7 @@ var japanese = &texts{
 		impersonation.CauseRevoked:           "責任者が終了したため",
 		impersonation.CauseTargetDeactivated: "相手のアカウントが無効になったため",
 		impersonation.CauseActorDeactivated:  "あなたのアカウントが無効になったため",
+		impersonation.CauseObjection:         "本人が心当たりがないと申し出たため",
 		impersonation.CausePolicyChanged:     "許可していた規則が変わったため",
 	},
 	RoleNames:  map[string]string{policy.RoleOwner: "オーナー", policy.RoleAuditor: "監査担当"},

@@ -39,7 +39,7 @@ func TestNoTextIsMissing(t *testing.T) {
 		}
 		for _, cause := range []string{
 			impersonation.CauseExpired, impersonation.CauseIdle, impersonation.CauseRevoked,
-			impersonation.CauseTargetDeactivated, impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged,
+			impersonation.CauseTargetDeactivated, impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged, impersonation.CauseObjection,
 		} {
 			if got := words.Ended(cause, "Sam"); !strings.Contains(got, "Sam") || !strings.Contains(got, words.Causes[cause]) || words.Causes[cause] == "" {
 				t.Errorf("%s: %s: %s", language, cause, got)
@@ -51,6 +51,41 @@ func TestNoTextIsMissing(t *testing.T) {
 	}
 	if got := german.Refusal(&policy.Refusal{Code: "unheard_of", Message: "No."}); got != "No." {
 		t.Error(got)
+	}
+}
+
+// TestNoTableLacksAWord is the same for the words of each area of pages.
+func TestNoTableLacksAWord(t *testing.T) {
+	tables(t, "quick", quickLanguages)
+	tables(t, "doings", doingsLanguages)
+	tables(t, "owner", ownerLanguages)
+	tables(t, "history", allHistoryTexts)
+	tables(t, "review", allReviewTexts)
+	tables(t, "approvals", approvalLanguages)
+	tables(t, "audit", auditLanguages)
+}
+
+func tables[T any](t *testing.T, area string, words lang.Texts[*T]) {
+	t.Helper()
+	en := reflect.ValueOf(*words[lang.Default])
+	for _, language := range lang.All {
+		if words[language] == nil {
+			t.Errorf("%s: not in %s", area, language)
+			continue
+		}
+		v := reflect.ValueOf(*words[language])
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Name
+			if f := v.Field(i); f.Kind() == reflect.Map {
+				for _, k := range en.Field(i).MapKeys() {
+					if got := f.MapIndex(k); !got.IsValid() || got.String() == "" || verbs(got.String()) != verbs(en.Field(i).MapIndex(k).String()) {
+						t.Errorf("%s, %s: %s has no %q like English", area, language, name, k)
+					}
+				}
+			} else if f.String() == "" || verbs(f.String()) != verbs(en.Field(i).String()) {
+				t.Errorf("%s, %s: %s is %q, in English %q", area, language, name, f, en.Field(i))
+			}
+		}
 	}
 }
 

@@ -13,10 +13,20 @@
     });
   }
 
-  // What all have agreed to goes on by itself, once.
+  // What all have agreed to goes on by itself, once: to the start, or where one logs in afresh and comes back from.
   function go() {
     var form = live.querySelector('form[data-go]');
     if (!form || form.dataset.sent) return false;
+    if (form.dataset.go === 'login') {
+      // Once: whoever comes back from there by the browser's button has changed their mind. And not while nobody looks.
+      var key = 'login ' + form.getAttribute('action');
+      try {
+        if (document.hidden || sessionStorage.getItem(key)) return false;
+        sessionStorage.setItem(key, '1');
+      } catch (e) {
+        return false; // it can't be remembered here
+      }
+    }
     form.requestSubmit();
     return true;
   }
@@ -28,7 +38,9 @@
 
   var failures = 0;
   function ask() {
-    fetch(live.dataset.live + '?part=1', { credentials: 'same-origin', headers: { Accept: 'text/html' }, redirect: 'manual' }).then(function (res) {
+    var url = new URL(live.dataset.live, location.href);
+    url.searchParams.set('part', '1');
+    fetch(url, { credentials: 'same-origin', headers: { Accept: 'text/html' }, redirect: 'manual' }).then(function (res) {
       if (!res.ok) throw new Error(String(res.status));
       return res.text();
     }).then(function (text) {
@@ -54,7 +66,9 @@
     timer = setTimeout(ask, (document.hidden ? 15000 : 2500) * Math.min(1 + failures, 8));
   }
   document.addEventListener('visibilitychange', function () {
-    if (!document.hidden) { clearTimeout(timer); ask(); }
+    if (document.hidden || go()) return;
+    clearTimeout(timer);
+    ask();
   });
 
   times();
