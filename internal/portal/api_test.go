@@ -410,7 +410,7 @@ func TestUsersMembers(t *testing.T) {
 		names = append(names, k)
 	}
 	slices.Sort(names)
-	if want := []string{"active", "email", "groups", "id", "may_impersonate", "name", "refusal", "username"}; !slices.Equal(names, want) {
+	if want := []string{"active", "email", "favourite", "groups", "id", "may_impersonate", "name", "needs", "refusal", "username"}; !slices.Equal(names, want) {
 		t.Errorf("members %v", names)
 	}
 	if string(got.Users[0]["refusal"]) != "null" || string(got.Users[0]["may_impersonate"]) != "true" {
