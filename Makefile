@@ -2,6 +2,7 @@
 # make test   everything CI runs: installs what the tests need, then runs them all with the race detector
 # make screenshots  the pictures of docs/portal.md and the README, into docs/images
 # make chaos  kills, hangs and full disks under load, for CHAOS_SECONDS (600), then tampering; Linux, root or sudo
+# make soak   people who start, stop and let expire, under load and reloads, for SOAK_MINUTES (30); Linux
 # make bench  CPU per request against bare Caddy (BENCH_SECONDS)
 
 GO        ?= go
@@ -11,7 +12,7 @@ export CGO_ENABLED ?= 0
 # Where test/setup.sh puts a Node.js when the system's is too old.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/caddy-impersonate/node/node_modules/.bin:$(PATH)
 
-.PHONY: demo build test unit e2e lint screenshots chaos bench setup clean
+.PHONY: demo build test unit e2e lint screenshots chaos soak bench setup clean
 
 demo: build
 	@exec ./$(BIN) impersonate demo --addr "$(DEMO_ADDR)" $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
@@ -53,7 +54,11 @@ screenshots: setup
 
 CHAOS_SECONDS ?= 600
 chaos:
-	@cd test/e2e && CHAOS_SECONDS=$(CHAOS_SECONDS) $(GO) test -count=1 -timeout 0 -v -run 'TestChaos$$' . | tee /dev/stderr 2>&1 | grep '^CHAOS' | tail -n 1
+	@cd test/e2e && CHAOS_SECONDS=$(CHAOS_SECONDS) ../lastline.sh CHAOS $(GO) test -count=1 -timeout 0 -v -run 'TestChaos$$' .
+
+SOAK_MINUTES ?= 30
+soak:
+	@cd test/e2e && SOAK_MINUTES=$(SOAK_MINUTES) ../lastline.sh SOAK $(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' .
 
 bench: build
 	@test/bench/run.sh
