@@ -56,7 +56,8 @@ type ask struct {
 func askOf(f url.Values) ask {
 	a := ask{
 		target: f.Get("target"), mode: f.Get("mode"), duration: f.Get("duration"),
-		reason: cut(f.Get("reason"), policy.MaxReason*4), ticket: cut(f.Get("ticket"), policy.MaxTicket*4),
+		// A link may have filled these in: what turns text would make a person sign what they don't read.
+		reason: policy.CleanText(cut(f.Get("reason"), policy.MaxReason*4)), ticket: policy.CleanText(cut(f.Get("ticket"), policy.MaxTicket*4)),
 	}
 	if s := login.SafeReturnTo(f.Get("next")); s != "/" && s != root && !strings.HasPrefix(s, root+"/") {
 		a.next = s
