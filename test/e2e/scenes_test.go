@@ -59,7 +59,7 @@ var scenes = []scene{
 	{"review", "owner auditor", "/.impersonate/review", nil, "desktop phone"},
 	{"review-waiting", "owner", "/.impersonate/review?waiting=1", nil, ""},
 	{"owner", "owner", "/.impersonate/owner", nil, "desktop phone"},
-	{"retention", "owner", "/.impersonate/owner/retention", nil, "desktop"},
+	{"retention", "owner", "/.impersonate/owner/retention", nil, ""},
 	{"stop", "impersonating sam", "/.impersonate/stop", nil, ""},
 	{"ended", "admin", "/.impersonate/ended?from=/", nil, ""},
 	{"login", "nobody", "/.impersonate/login?return_to=/", nil, ""},
