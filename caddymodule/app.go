@@ -38,6 +38,7 @@ type App struct {
 	state       StateOpener
 	directories []SourceOpener
 	sinks       []SinkOpener
+	witnesses   []WitnessOpener
 	notifiers   []NotifierOpener
 	policy      *policy.Set // set by Validate
 
@@ -122,6 +123,9 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 		}
 		a.sinks = append(a.sinks, opener)
 	}
+	if err := a.loadWitnesses(ctx); err != nil {
+		return err
+	}
 	notifiers, err := ctx.LoadModule(&a.App, "Notifiers")
 	if err != nil {
 		return fmt.Errorf("loading notifiers: %w", err)
@@ -143,6 +147,27 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 			return notA(source, "impersonate.clocks", "ClockSource")
 		}
 		a.clock = c.Clock()
+	}
+	return nil
+}
+
+func (a *App) loadWitnesses(ctx caddy.Context) error {
+	if len(a.Audit.Witnesses) == 0 {
+		return nil
+	}
+	witnesses, err := ctx.LoadModule(&a.Audit, "Witnesses")
+	if err != nil {
+		return fmt.Errorf("loading audit witnesses: %w", err)
+	}
+	for _, w := range witnesses.([]any) { // LoadModule's result for a list
+		opener, ok := w.(WitnessOpener)
+		if !ok {
+			return notA(w, "impersonate.witnesses", "WitnessOpener")
+		}
+		if slices.ContainsFunc(a.witnesses, func(other WitnessOpener) bool { return other.Key() == opener.Key() }) {
+			return errors.New("audit: there are two witnesses that are the same; remove one")
+		}
+		a.witnesses = append(a.witnesses, opener)
 	}
 	return nil
 }

@@ -82,6 +82,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        signing_key <file>
 //	        checkpoint <rows> [<duration>]
 //	        retention  <days>|forever [floor <days>|forever]
+//	        witness    file|webhook|syslog <where> { … }
 //	        redact     <parameter…>
 //	        redact     name|value ~<pattern>…
 //	    }
@@ -90,8 +91,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    notify digest off|<day> [<time>]
 //	}
 //
-// directory, role, protect, withhold, policy, notify and a policy's hours can be given several times; the order of directory and of policy lines counts.
-// After state, directory, notify and in audit, the name of any guest module of the namespace may stand, followed by its own
+// directory, role, protect, withhold, policy, notify, witness and a policy's hours can be given several times; the order of directory and of policy lines counts.
+// After state, directory, notify, witness and in audit, the name of any guest module of the namespace may stand, followed by its own
 // settings.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
@@ -479,8 +480,24 @@ func parseRetention(b *block, a *config.Audit) error {
 	return nil
 }
 
+func parseWitness(b *block, a *config.Audit) error {
+	const example = "witness file /mnt/worm/impersonate/checkpoints"
+	if !b.NextArg() {
+		return b.Errf("audit: witness: a value is missing; write such as: %s", example)
+	}
+	raw, err := parseGuest(b, "witness", "impersonate.witnesses", "witness")
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(a.Witnesses, func(r json.RawMessage) bool { return string(r) == string(raw) }) {
+		return b.Errf("audit: witness: this one is already specified; remove one")
+	}
+	a.Witnesses = append(a.Witnesses, raw)
+	return nil
+}
+
 func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
-	options := append([]string{"journal", "requests", "retention", "redact", "signing_key", "checkpoint"}, guests("impersonate.sinks")...)
+	options := append([]string{"journal", "requests", "retention", "redact", "signing_key", "checkpoint", "witness"}, guests("impersonate.sinks")...)
 	return readBlock(d, "audit", options, func(b *block, option string) (err error) {
 		switch option {
 		case "journal":
@@ -507,6 +524,8 @@ func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
 			return parseCheckpoint(b, a)
 		case "retention":
 			return parseRetention(b, a)
+		case "witness":
+			return parseWitness(b, a)
 		}
 		if !slices.Contains(b.options, option) {
 			return b.unknown(option)

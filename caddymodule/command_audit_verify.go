@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,16 +61,8 @@ func verifyAudit(cmd *cobra.Command) (code int, err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	o := proof.Options{Keys: s.keys, Now: time.Now()}
 	files, _ := cmd.Flags().GetStringArray("witness")
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return 1, fmt.Errorf("reading the witness: %w", err)
-		}
-		notes, err := proof.SplitNotes(string(text))
-		if err != nil {
-			return 1, fmt.Errorf("reading the witness %s: %w", file, err)
-		}
-		o.Witness = append(o.Witness, notes...)
+	if len(files) > 0 {
+		o.Witness = notesOf(files)
 	}
 	if day, _ := cmd.Flags().GetString("retained-since"); day != "" {
 		if o.RetainedSince, err = time.Parse(time.DateOnly, day); err != nil {
@@ -98,6 +91,29 @@ func verifyAudit(cmd *cobra.Command) (code int, err error) {
 		return exitFound, err
 	}
 	return exitDone, err
+}
+
+// notesOf are the notes in witnesses' files.
+func notesOf(files []string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, file := range files {
+			f, err := os.Open(file)
+			if err != nil {
+				yield("", err)
+				return
+			}
+			defer f.Close()
+			for note, err := range proof.ReadNotes(f) {
+				if err != nil {
+					yield("", fmt.Errorf("%s: %w", file, err))
+					return
+				}
+				if !yield(note, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func printReport(out io.Writer, r *proof.Report) {

@@ -35,6 +35,8 @@ type (
 	Event = audit.Event
 	// Checkpoint is a row of the record: a signed tree head.
 	Checkpoint = audit.Checkpoint
+	// Witness is where checkpoints go, beside the sinks.
+	Witness = audit.Witness
 	// Reader answers auditors' questions from the record.
 	Reader = audit.Reader
 	// Notifier carries messages one way.
@@ -84,6 +86,17 @@ type ReaderOpener interface {
 	// OpenReader is called once for each configuration that is started. It need not reach anything: each question may
 	// fail by itself. The Reader is closed with its configuration.
 	OpenReader(ctx context.Context, env Env) (Reader, error)
+}
+
+// WitnessOpener is implemented by guest modules of the namespace impersonate.witnesses: where checkpoints are published, so
+// that whoever can write to the sinks can't cut off rows together with the checkpoints that cover them.
+type WitnessOpener interface {
+	// Key names what OpenWitness opens: as long as it is the same from one configuration to the next, the witness goes on
+	// undisturbed. It must not hold a secret, but change when one changes: a hash will do.
+	Key() string
+	// OpenWitness is called once the server starts, also while the one of an older configuration is still open. It
+	// should reach for nobody: checkpoints wait in the journal. How far the witness is, is kept by its Name.
+	OpenWitness(ctx context.Context, env Env) (Witness, error)
 }
 
 // NotifierOpener is implemented by guest modules of the namespace impersonate.notifiers: what people are told by.

@@ -90,7 +90,7 @@ func (a *App) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.shipping = &shipping{log: a.log, redactor: redactor, sinks: a.sinks, signing: key}
+	a.shipping = &shipping{log: a.log, redactor: redactor, sinks: a.sinks, witnesses: a.witnesses, signing: key}
 	if err := a.trail.tenants.enter(a.shipping, a.trail.apply(ctx)); err != nil {
 		return err
 	}

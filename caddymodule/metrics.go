@@ -79,6 +79,12 @@ var (
 	descSinkAside    = describe("sink_batches_set_aside_total", "Batches the sink refused for good.", "sink")
 	descSinkLost     = describe("sink_records_lost_total", "Records damaged before they could be sent.", "sink")
 
+	descWitnessUp       = describe("witness_up", "Whether the witness takes checkpoints.", "witness")
+	descWitnessBehind   = describe("witness_behind_rows", "Rows of the log that no checkpoint covers which the witness has.", "witness")
+	descWitnessTaken    = describe("witness_checkpoints_total", "Checkpoints the witness took.", "witness")
+	descWitnessFailures = describe("witness_failures_total", "Failed tries to publish.", "witness")
+	descWitnessLost     = describe("witness_gaps_total", "Times that checkpoints were gone before the witness got them.", "witness")
+
 	allDescs = []*prometheus.Desc{
 		descSessions, descLogin, descLive, descStarted, descRefused, descExtended, descNoBanner, descEnded, descWaiting, descAsked, descClosed, descUnwritten, descRetries,
 		descBanner,
@@ -86,6 +92,7 @@ var (
 		descHealthy, descJournal, descRecords, descWritten, descJournalFail, descJournalRef, descSync,
 		descIntents, descIntentsRef, descEvents, descRows, descOpen, descLate,
 		descSinkUp, descSinkBacklog, descSinkLag, descSinkRows, descSinkBatches, descSinkFailures, descSinkAside, descSinkLost,
+		descWitnessUp, descWitnessBehind, descWitnessTaken, descWitnessFailures, descWitnessLost,
 	}
 )
 
@@ -207,6 +214,13 @@ func (m metrics) audit(s audit.Stats, now time.Time) {
 		m.count(descSinkFailures, sink.Failures, sink.Name)
 		m.count(descSinkAside, sink.SetAside, sink.Name)
 		m.count(descSinkLost, sink.Lost, sink.Name)
+	}
+	for _, w := range s.Witnesses {
+		m.gauge(descWitnessUp, up(w.Err), w.Name)
+		m.gauge(descWitnessBehind, float64(w.Backlog), w.Name)
+		m.count(descWitnessTaken, w.Rows, w.Name)
+		m.count(descWitnessFailures, w.Failures, w.Name)
+		m.count(descWitnessLost, w.Lost, w.Name)
 	}
 }
 

@@ -25,15 +25,17 @@ type trail struct {
 	clock    clock.Clock
 	log      *switchedLog
 	tenants  stack[shipping]
-	sinks    []string // keys of those in force; guarded by tenants
+	// Keys of those in force; guarded by tenants. witnesses is nil before any configuration.
+	sinks, witnesses []string
 }
 
 // shipping is what a configuration wants of a trail.
 type shipping struct {
-	log      *slog.Logger
-	redactor *audit.Redactor
-	sinks    []SinkOpener
-	signing  signing
+	log       *slog.Logger
+	redactor  *audit.Redactor
+	sinks     []SinkOpener
+	witnesses []WitnessOpener
+	signing   signing
 }
 
 // signing is how a configuration wants the log signed.
@@ -80,6 +82,9 @@ func acquireTrail(dir string, c clock.Clock, log *slog.Logger) (t *trail, releas
 func (t *trail) apply(ctx context.Context) func(*shipping) error {
 	return func(s *shipping) error {
 		t.log.to.Store(s.log)
+		if err := t.applyWitnesses(ctx, s.witnesses); err != nil {
+			return err
+		}
 		var keys []string
 		for _, opener := range s.sinks {
 			keys = append(keys, opener.Key())
@@ -96,6 +101,38 @@ func (t *trail) apply(ctx context.Context) func(*shipping) error {
 		return nil
 	}
 }
+
+// applyWitnesses puts the witnesses in force; before sinks, so that these delete nothing that they have not got.
+func (t *trail) applyWitnesses(ctx context.Context, openers []WitnessOpener) error {
+	keys := []string{}
+	for _, opener := range openers {
+		keys = append(keys, opener.Key())
+	}
+	if t.witnesses != nil && slices.Equal(keys, t.witnesses) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	var list []Witness
+	for _, opener := range openers {
+		w, err := opener.OpenWitness(ctx, Env{Log: t.log.logger(), Clock: t.clock})
+		if err != nil {
+			for _, opened := range list {
+				err = errors.Join(err, opened.Close())
+			}
+			return fmt.Errorf("opening an audit witness: %w", err)
+		}
+		list = append(list, w)
+	}
+	if err := t.recorder.UseWitnesses(ctx, audit.ShipOptions{MaxBackoff: witnessBackoff}, list...); err != nil {
+		return fmt.Errorf("using the audit witnesses: %w", err)
+	}
+	t.witnesses = keys
+	return nil
+}
+
+// witnessBackoff bounds the wait between tries to publish.
+const witnessBackoff = time.Minute
 
 func (t *trail) replaceSinks(ctx context.Context, openers []SinkOpener) error {
 	ctx, cancel := context.WithTimeout(ctx, openWithin)

@@ -24,6 +24,9 @@ type Audit struct {
 	// Sinks are where the record goes; each gets all of it. Default: [{"sink": "sqlite"}].
 	Sinks []json.RawMessage `json:"sinks,omitempty" caddy:"namespace=impersonate.sinks inline_key=sink"`
 
+	// Witnesses are where checkpoints are published beside the sinks. Default: nowhere.
+	Witnesses []json.RawMessage `json:"witnesses,omitempty" caddy:"namespace=impersonate.witnesses inline_key=witness"`
+
 	// Requests is impersonated, or all: also those of people using their own account. Default: impersonated.
 	Requests string `json:"requests,omitempty"`
 

@@ -13,6 +13,8 @@
 #                       real apps with header login and no session of their own (Debian only)
 #   slapd, postgresql, mariadb-server
 #                       where accounts are kept (Debian only)
+#   rsyslog             a syslog daemon, to be a witness (Debian only)
+#   python3             runs docs/verify.py
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/caddy-impersonate
@@ -40,6 +42,8 @@ Linux)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || want+=(postgresql)
 	{ [ -x /usr/sbin/slapd ] && have ldapmodify; } || want+=(slapd ldap-utils)
 	[ -x /usr/sbin/mariadbd ] || want+=(mariadb-server)
+	{ [ -x /usr/sbin/rsyslogd ] && compgen -G "/usr/lib/*/rsyslog/lmnsd_gtls.so" >/dev/null; } || want+=(rsyslog rsyslog-gnutls)
+	[ -x /usr/bin/python3 ] || want+=(python3-minimal)
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo
 	if [ ${#want[@]} -gt 0 ]; then

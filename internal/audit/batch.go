@@ -15,6 +15,7 @@ const maxBatchBytes = 8 << 20
 // builder makes a batch of the journal's records.
 type builder struct {
 	batch  *Batch
+	notes  bool // checkpoints alone: rows are passed over, and To is the size of the last
 	rows   int
 	bytes  int
 	after  uint64           // rows up to here are left out: the sink has them
@@ -28,6 +29,9 @@ func newBuilder(logID string, from journal.Position, after uint64) *builder {
 
 // add takes one record.
 func (b *builder) add(rec journal.Record) error {
+	if b.notes && rec.Type != recordCheckpoint {
+		return nil
+	}
 	switch rec.Type {
 	case recordRequest:
 		_, n := binary.Uvarint(rec.Payload)
@@ -54,6 +58,13 @@ func (b *builder) add(rec journal.Record) error {
 		c, _, err := ParseCheckpoint(string(rec.Payload))
 		if err != nil {
 			return err
+		}
+		if b.notes {
+			if c.Size <= b.batch.To {
+				return nil
+			}
+			b.batch.From, b.batch.To = c.Size+1, c.Size
+			b.rows++
 		}
 		b.batch.Checkpoints = append(b.batch.Checkpoints, c)
 		b.bytes += len(rec.Payload)

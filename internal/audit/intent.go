@@ -102,6 +102,7 @@ func (r *Recorder) committed() {
 		r.flushLate()
 	}
 	r.sinks.committed(r.lastSeq.Load())
+	r.witnesses.committed(r.lastSeq.Load())
 }
 
 // flushLate appends what the journal refused before. There are no more of these than requests that were under way

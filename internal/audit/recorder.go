@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -69,7 +70,11 @@ type Recorder struct {
 	lastSeq   atomic.Uint64 // of the last row
 	lateCount atomic.Int64
 
-	sinks shippers
+	sinks     shippers
+	witnesses shippers
+	// replacing: which witnesses there are is just being changed, and none of their segments may go.
+	replacing atomic.Bool
+	patience  int64 // how much of the journal is kept for witnesses
 }
 
 // Open opens the journal, closes as interrupted what a crash left open, and tells so in an event. A disk that can't be
@@ -95,6 +100,7 @@ func Open(o Options) (*Recorder, error) {
 		nextSeq: 1, nextID: 1, open: map[uint64]*Intent{}, counts: newCounters(),
 	}
 	r.redactor.Store(o.Redactor)
+	r.patience = cmp.Or(max(o.MaxBytes, 0), journal.DefaultMaxBytes) / 4
 	if err := r.recover(o); err != nil {
 		return nil, err
 	}
@@ -210,7 +216,10 @@ func (r *Recorder) Close(ctx context.Context) error {
 	r.mu.Unlock()
 	// An error here is told again by the journal's Close.
 	_ = r.journal.Sync(ctx)
-	r.sinks.close(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { r.sinks.close(ctx) })
+	wg.Go(func() { r.closeWitnesses(ctx) })
+	wg.Wait()
 	if err := r.journal.Close(); err != nil {
 		return fmt.Errorf("closing audit: %w", err)
 	}
@@ -237,6 +246,8 @@ type Stats struct {
 	Late           int    // outcomes that wait for the disk
 	LastSeq        uint64 // of the last row of the log
 	Sinks          []SinkStatus
+	// Witnesses have the size of the last checkpoint for ShippedSeq, and count checkpoints as Rows.
+	Witnesses []SinkStatus
 }
 
 // Stats tells of the journal and the sinks.
@@ -247,5 +258,6 @@ func (r *Recorder) Stats() Stats {
 	r.mu.Unlock()
 	s.Journal = r.journal.Stats()
 	s.Sinks = r.sinks.status(s.LastSeq)
+	s.Witnesses = r.witnesses.status(s.LastSeq)
 	return s
 }

@@ -13,13 +13,15 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 )
 
-// shipper brings the log's rows to one sink.
+// shipper brings the log's rows to one sink, or its checkpoints to one witness.
 type shipper struct {
 	r    *Recorder
 	sink Sink
 	o    ShipOptions
 	log  *slog.Logger
 	file string
+	// notes: the sink is a witness. Its position's Seq is the size of the last checkpoint it has.
+	notes bool
 
 	cancel context.CancelFunc
 	drain  chan struct{} // closed: send what there is without waiting for more, then stop
@@ -62,7 +64,7 @@ func (s *shipper) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	case found && p.LogID != s.r.logID:
-		s.log.Warn("the position of a sink is another log's: it begins anew", "log_id", p.LogID)
+		s.log.Warn("how far this one is, is told of another log: it begins anew", "log_id", p.LogID)
 		found = false
 	}
 	if !found {
@@ -147,6 +149,7 @@ func (s *shipper) collect(ctx context.Context) (*builder, error) {
 		return nil, err
 	}
 	b := newBuilder(s.r.logID, s.pos.At, s.pos.Seq)
+	b.notes = s.notes
 	if c := s.pos.Cut; c != nil {
 		// The batch was cut before a restart: it ends where it ended then.
 		if err := b.refill(s.reader, c.To); err != nil {
@@ -308,6 +311,10 @@ func (s *shipper) note(err error) {
 	since := s.status.Since
 	s.mu.Unlock()
 	switch {
+	case err != nil && was == nil && s.notes:
+		s.log.Error("a witness takes no checkpoints; they wait in the journal, and nothing else waits for them", "error", err)
+	case err == nil && was != nil && s.notes:
+		s.log.Info("a witness takes checkpoints again", "after", s.r.clock.Now().Sub(since))
 	case err != nil && was == nil:
 		s.log.Error("a sink takes no audit rows; they wait in the journal", "error", err)
 	case err == nil && was != nil:
@@ -358,7 +365,11 @@ func (s *shipper) openReader() error {
 	}
 	reader, err := s.r.journal.NewReader(s.pos.At)
 	if errors.Is(err, journal.ErrGone) {
-		s.log.Error("the journal does not reach back to where a sink is: rows between are missing there", "error", err)
+		what := "the journal does not reach back to where a sink is: rows between are missing there"
+		if s.notes {
+			what = missedNotes
+		}
+		s.log.Error(what, "error", err)
 		s.mu.Lock()
 		s.status.Lost++
 		s.mu.Unlock()
@@ -381,7 +392,16 @@ func (s *shipper) closeReader() {
 	}
 }
 
+const missedNotes = "the journal does not reach back to where a witness is: it misses checkpoints; the next it gets covers their rows"
+
 func (s *shipper) reportDamage(b *builder) {
+	if s.notes && len(b.damage) > 0 {
+		s.log.Error(missedNotes, "damage", b.damage[0])
+		s.mu.Lock()
+		s.status.Lost++
+		s.mu.Unlock()
+		b.damage = nil
+	}
 	for _, d := range b.damage {
 		s.log.Error("audit records are damaged and can't be sent", "damage", d)
 		s.mu.Lock()

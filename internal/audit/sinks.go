@@ -66,11 +66,21 @@ type SinkStatus struct {
 	Since time.Time
 }
 
-// shippers are the sinks in force.
+// shippers are the sinks, or the witnesses, in force.
 type shippers struct {
 	mu   sync.Mutex
 	list []*shipper
 	now  atomic.Pointer[[]*shipper]
+}
+
+// use replaces them, once those before are stopped.
+func (ss *shippers) use(list []*shipper) {
+	for _, s := range list {
+		s.start()
+	}
+	ss.list = list
+	now := slices.Clone(list)
+	ss.now.Store(&now)
 }
 
 // UseSinks sets the sinks that get the log, replacing those before: these are stopped, and closed, first. A sink goes
@@ -86,13 +96,11 @@ func (r *Recorder) UseSinks(ctx context.Context, o ShipOptions, sinks ...Sink) e
 		}
 	}
 	r.sinks.stop(ctx, false)
+	var list []*shipper
 	for _, sink := range sinks {
-		s := r.newShipper(sink, o)
-		r.sinks.list = append(r.sinks.list, s)
-		s.start()
+		list = append(list, r.newShipper(sink, o))
 	}
-	list := slices.Clone(r.sinks.list)
-	r.sinks.now.Store(&list)
+	r.sinks.use(list)
 	return nil
 }
 
@@ -152,22 +160,37 @@ func (ss *shippers) status(last uint64) []SinkStatus {
 	return all
 }
 
-// trim deletes the segments that every sink is past.
-func (r *Recorder) trim() {
-	list := r.sinks.now.Load()
+// least is the first segment that one of them is not past.
+func (ss *shippers) least() (segment uint64, ok bool) {
+	list := ss.now.Load()
 	if list == nil {
-		return
+		return 0, false
 	}
-	least := ^uint64(0)
+	segment = ^uint64(0)
 	for _, s := range *list {
 		s.mu.Lock()
-		least = min(least, s.pos.At.Segment)
+		segment = min(segment, s.pos.At.Segment)
 		s.mu.Unlock()
 	}
-	if least == ^uint64(0) {
+	return segment, segment != ^uint64(0)
+}
+
+// trim deletes the segments that every sink and every witness is past; and of those that witnesses are not past the
+// oldest, when they are too much.
+func (r *Recorder) trim() {
+	least, ok := r.sinks.least()
+	if !ok || r.replacing.Load() {
 		return
 	}
-	if err := r.journal.DeleteBefore(least); err != nil {
+	keep := least
+	if w, ok := r.witnesses.least(); ok {
+		keep = min(keep, w)
+	}
+	err := r.journal.DeleteBefore(keep)
+	for keep = max(keep, r.journal.Oldest()); err == nil && keep < least && r.journal.Stats().Bytes > r.patience; keep++ {
+		err = r.journal.DeleteBefore(keep + 1)
+	}
+	if err != nil {
 		r.log.Warn("a segment that every sink has can't be deleted", "error", err)
 	}
 }

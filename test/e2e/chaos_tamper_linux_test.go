@@ -26,7 +26,7 @@ func (c *chaos) verifies(dsn string, witness ...string) (clean bool, said string
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	o := proof.Options{Keys: strings.Fields(string(keys)), Now: time.Now().Add(time.Hour), Witness: witness} // then nothing may wait for its checkpoint
+	o := proof.Options{Keys: strings.Fields(string(keys)), Now: time.Now().Add(time.Hour), Witness: proof.Notes(witness...)} // then nothing may wait for its checkpoint
 	report, err := proof.Verify(c.t.Context(), &proof.Store{DB: db, Prefix: "`" + databaseOf(dsn) + "`."}, o)
 	if err != nil {
 		c.t.Fatal(err)

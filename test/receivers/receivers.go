@@ -1,4 +1,4 @@
-// Package receivers runs what notices are sent to in tests: a mail server, and a webhook's receiver that checks
+// Package receivers runs what notices and checkpoints are sent to in tests: a mail server, a syslog daemon, and a webhook's receiver that checks
 // signatures with the scheme's own library. Each is a process of its own that can be killed and started again.
 package receivers
 

@@ -78,7 +78,7 @@ func run(t *testing.T, open func(*testing.T) (audit.Sink, *tamper.DB)) {
 			witness = append(witness, r[4])
 		}
 		verify := func(witness []string) *proof.Report {
-			r, err := proof.Verify(t.Context(), &proof.Store{DB: d.SQL, Prefix: d.Prefix}, proof.Options{Keys: []string{key}, Now: time.Now().Add(time.Hour), Witness: witness})
+			r, err := proof.Verify(t.Context(), &proof.Store{DB: d.SQL, Prefix: d.Prefix}, proof.Options{Keys: []string{key}, Now: time.Now().Add(time.Hour), Witness: proof.Notes(witness...)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,8 +114,8 @@ func run(t *testing.T, open func(*testing.T) (audit.Sink, *tamper.DB)) {
 	}
 }
 
-// record writes the log of a small help desk to a sink, by a real recorder, and returns its public key.
-func record(t *testing.T, sink audit.Sink, d *tamper.DB) (key string) {
+// record writes the log of a small help desk to a sink and witnesses, by a real recorder, and returns its public key.
+func record(t *testing.T, sink audit.Sink, d *tamper.DB, witnesses ...audit.Witness) (key string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -127,6 +127,9 @@ func record(t *testing.T, sink audit.Sink, d *tamper.DB) (key string) {
 	d.LogID = r.LogID()
 	r.UseSigner(func() (*audit.Signer, error) { return audit.OwnSigner(dir) })
 	r.SealEvery(7, time.Minute)
+	if err := r.UseWitnesses(ctx, audit.ShipOptions{}, witnesses...); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.UseSinks(ctx, audit.ShipOptions{}, sink); err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +153,12 @@ func record(t *testing.T, sink audit.Sink, d *tamper.DB) (key string) {
 		who.Type, who.Detail = audit.EventImpersonationEnded, `{"cause":"stopped"}`
 		if err := r.Event(ctx, who); err != nil {
 			t.Fatal(err)
+		}
+	}
+	// The last event was sealed.
+	for slices.ContainsFunc(r.Stats().Witnesses, func(s audit.SinkStatus) bool { return s.Backlog > 0 }) {
+		if ctx.Err() != nil {
+			t.Fatalf("witnesses: %+v", r.Stats().Witnesses)
 		}
 	}
 	if err := r.Close(ctx); err != nil {

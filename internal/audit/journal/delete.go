@@ -5,6 +5,16 @@ import (
 	"slices"
 )
 
+// Oldest is the number of the oldest segment; 0: there is none.
+func (j *Journal) Oldest() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.segments) == 0 {
+		return 0
+	}
+	return j.segments[0].number
+}
+
 // DeleteBefore removes the segments before the one with this number, never the current one. The caller has no use for
 // their records any more.
 func (j *Journal) DeleteBefore(number uint64) error {

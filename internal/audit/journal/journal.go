@@ -48,8 +48,10 @@ const (
 	maxSpare = 1 << 20
 
 	defaultSegmentBytes = 64 << 20
-	defaultMaxBytes     = 8 << 30
 	minSegmentBytes     = 1 << 20
+
+	// DefaultMaxBytes is what MaxBytes is unless it is given.
+	DefaultMaxBytes = 8 << 30
 )
 
 // Errors an append is refused with; the cause is wrapped.
@@ -217,7 +219,7 @@ func (o *Options) setDefaults() {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.MaxBytes <= 0 {
-		o.MaxBytes = defaultMaxBytes
+		o.MaxBytes = DefaultMaxBytes
 	}
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = defaultSegmentBytes

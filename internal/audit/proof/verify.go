@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -20,8 +21,8 @@ type Options struct {
 	// Keys are verifier keys, as signing_key.pub has them. A key that the log itself names in an event covered by a
 	// checkpoint of one of them is trusted too.
 	Keys []string
-	// Witness are notes of checkpoints kept elsewhere; the audit must have each.
-	Witness []string
+	// Witness are notes of checkpoints kept elsewhere, such as [ReadNotes] of a file; the audit must have each. May be nil.
+	Witness iter.Seq2[string, error]
 	// Now is the time; rows younger than two minutes may wait for their checkpoint.
 	Now time.Time
 	// RetainedSince is when rows must be there from, if older ones were removed and no event retention_applied says so.
@@ -117,27 +118,6 @@ func (v *verifier) signed(text string) error {
 	}
 	_, err := note.Open([]byte(text), note.VerifierList(list...))
 	return err
-}
-
-type witnessed struct {
-	size uint64
-	root [32]byte
-	note string
-}
-
-func (v *verifier) witnesses() (map[string][]witnessed, error) {
-	by := map[string][]witnessed{}
-	for i, n := range v.Witness {
-		c, _, err := audit.ParseCheckpoint(n)
-		if err != nil {
-			return nil, fmt.Errorf("the witness's checkpoint %d: %w", i+1, err)
-		}
-		by[c.LogID] = append(by[c.LogID], witnessed{c.Size, c.RootHash, n})
-	}
-	for _, list := range by {
-		slices.SortFunc(list, func(a, b witnessed) int { return int(min(max(int64(a.size)-int64(b.size), -1), 1)) })
-	}
-	return by, nil
 }
 
 // logState is one log under way.
@@ -307,31 +287,4 @@ func field(detail, name string) string {
 	}
 	s, _ := m[name].(string)
 	return strings.TrimSpace(s)
-}
-
-// SplitNotes takes apart a file of signed notes, as a witness keeps them: one behind the other.
-func SplitNotes(text string) ([]string, error) {
-	var list []string
-	begin, signed := 0, false
-	for at := 0; at < len(text); {
-		end := strings.IndexByte(text[at:], '\n')
-		if end < 0 {
-			return nil, errors.New("the last note is cut off")
-		}
-		line := text[at : at+end]
-		if signed && !strings.HasPrefix(line, "\u2014 ") {
-			list, begin, signed = append(list, text[begin:at]), at, false
-		}
-		if strings.HasPrefix(line, "\u2014 ") {
-			signed = true
-		}
-		at += end + 1
-	}
-	if signed {
-		return append(list, text[begin:]), nil
-	}
-	if strings.TrimSpace(text[begin:]) != "" {
-		return nil, errors.New("the last note is not signed")
-	}
-	return list, nil
 }

@@ -4,18 +4,15 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -49,10 +46,9 @@ type Options struct {
 
 // Notifier is [notify.Notifier] by webhook.
 type Notifier struct {
-	o      Options
-	name   string
-	secret []byte
-	client *http.Client
+	o    Options
+	name string
+	to   *Poster
 }
 
 // New checks the options. It reaches for nobody.
@@ -65,26 +61,20 @@ func New(o Options) (*Notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notify %s: %w", kind, err)
 	}
-	n := &Notifier{o: o, client: o.Client}
+	p := &Poster{url: o.URL, clock: o.Clock, client: o.Client}
 	if !o.Slack {
-		if n.secret, err = ParseSecret(o.Secret); err != nil {
+		if p.secret, err = ParseSecret(o.Secret); err != nil {
 			return nil, fmt.Errorf("notify %s: %w", kind, err)
 		}
 	}
-	// The address may be a secret itself.
-	sum := sha256.Sum256([]byte(o.URL))
-	n.name = kind + " " + u.Host + " " + hex.EncodeToString(sum[:4])
-	if n.o.Clock == nil {
-		n.o.Clock = clock.System
-	}
-	if n.client == nil {
-		n.client = &http.Client{
-			Timeout: timeout, Transport: http.DefaultTransport.(*http.Transport).Clone(),
-			// What is signed for one address is not for another.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
-	}
-	return n, nil
+	p.setDefaults()
+	return &Notifier{o: o, name: kind + " " + nameOf(u), to: p}, nil
+}
+
+// nameOf names an address, which may be a secret itself.
+func nameOf(u *url.URL) string {
+	sum := sha256.Sum256([]byte(u.String()))
+	return u.Host + " " + hex.EncodeToString(sum[:4])
 }
 
 // CheckURL tells whether notices can be sent there. Its errors don't repeat it.
@@ -137,52 +127,5 @@ func (n *Notifier) Deliver(ctx context.Context, d *notify.Delivery) error {
 	if err := enc.Encode(body); err != nil {
 		return fmt.Errorf("encoding a notice: %w", err)
 	}
-	content := bytes.TrimSpace(b.Bytes())
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.o.URL, bytes.NewReader(content))
-	if err != nil {
-		return errors.New("the address can't be read")
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "caddy-impersonate")
-	if !n.o.Slack {
-		at := strconv.FormatInt(n.o.Clock.Now().Unix(), 10)
-		id := deliveryID(d.ID)
-		req.Header.Set("Webhook-Id", id)
-		req.Header.Set("Webhook-Timestamp", at)
-		req.Header.Set("Webhook-Signature", "v1,"+sign(n.secret, id, at, content))
-	}
-	resp, err := n.client.Do(req)
-	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) { // its text has the address, which may be a secret
-			err = u.Err
-		}
-		return fmt.Errorf("calling %s: %w", req.URL.Host, err)
-	}
-	defer resp.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponse)) // it helps to understand, and no more
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		return nil
-	}
-	err = fmt.Errorf("%s answered %d: %s", req.URL.Host, resp.StatusCode, notify.Line(string(answer), maxShown))
-	if resp.StatusCode == http.StatusGone { // it wants no more, says the scheme
-		err = fmt.Errorf("%w: %w", notify.ErrPermanent, err)
-	}
-	return err
-}
-
-// sign is the scheme's: HMAC-SHA256 of id, time and content.
-func sign(secret []byte, id, at string, content []byte) string {
-	h := hmac.New(sha256.New, secret)
-	h.Write([]byte(id + "." + at + "."))
-	h.Write(content)
-	return base64.StdEncoding.EncodeToString(h.Sum(nil))
-}
-
-// deliveryID is the delivery's id as it can stand in a header: the scheme takes no dots in it.
-func deliveryID(id string) string {
-	sum := sha256.Sum256([]byte(id))
-	return "msg_" + hex.EncodeToString(sum[:16])
+	return n.to.Post(ctx, d.ID, bytes.TrimSpace(b.Bytes()))
 }
