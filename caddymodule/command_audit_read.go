@@ -25,7 +25,7 @@ func auditReadCommands() []*cobra.Command {
 		auditListCommand("impersonations", "Lists impersonations, the newest first", listImpersonations),
 		auditListCommand("requests", "Lists requests, the newest first", listRequests),
 		auditListCommand("events", "Lists events, the newest first", listEvents),
-		auditShowCommand(), auditTailCommand(), auditExportCommand(),
+		auditShowCommand(), auditTailCommand(), auditExportCommand(), auditEvidenceCommand(),
 	}
 }
 

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ import (
 
 func auditVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "verify [--config <path> | --sqlite <file> | --clickhouse <dsn> | --export <file>] [--key <file>]",
+		Use:   "verify [--config <path> | --sqlite <file> | --clickhouse <dsn> | --export <file> | --evidence <file>] [--key <file>]",
 		Short: "Proves that no row was changed, removed, added or moved",
 		Long: `
 Recomputes every leaf hash and every checkpoint of the audit, and names the rows that are not those recorded: changed,
@@ -34,11 +35,14 @@ lines. The key is signing_key.pub from the journal's directory: copy it once, wh
 nobody who can write to the audit can write. With --witness it is also held against checkpoints kept elsewhere, so
 that rows cut off together with their checkpoints are found.
 
+With --evidence a pack is checked instead: it is made anew of its rows, checkpoints and keys, and compared byte by byte.
+
 Exit codes: 0 all is as recorded; 1 it could not be read; 6 something is not as recorded.`,
 		RunE: run(verifyAudit),
 	}
 	configFlags(cmd)
 	storeFlags(cmd)
+	cmd.Flags().String("evidence", "", "A pack that audit evidence or the portal has written, instead of an audit")
 	cmd.Flags().StringArray("witness", nil, "File of checkpoints kept by a witness; can be given several times")
 	cmd.Flags().String("retained-since", "", "Rows older than this day (2006-01-02) may have been removed by retention")
 	cmd.Flags().Bool("json", false, "Print the report as JSON")
@@ -54,6 +58,9 @@ func storeFlags(cmd *cobra.Command) {
 }
 
 func verifyAudit(cmd *cobra.Command) (code int, err error) {
+	if file, _ := cmd.Flags().GetString("evidence"); file != "" {
+		return verifyEvidence(cmd, file)
+	}
 	s, err := openStore(cmd)
 	if err != nil {
 		return 1, err
@@ -81,9 +88,7 @@ func verifyAudit(cmd *cobra.Command) (code int, err error) {
 		return 1, err
 	}
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-		e := json.NewEncoder(cmd.OutOrStdout())
-		e.SetIndent("", "  ")
-		err = e.Encode(report)
+		err = printJSON(cmd.OutOrStdout(), report)
 	} else {
 		printReport(cmd.OutOrStdout(), report)
 	}
@@ -135,11 +140,21 @@ func printReport(out io.Writer, r *proof.Report) {
 		}
 		fmt.Fprintln(out)
 	}
-	if r.Clean() {
+	printVerdict(out, r.Clean(), uint64(len(r.Findings))+r.More)
+}
+
+func printVerdict(out io.Writer, clean bool, findings uint64) {
+	if clean {
 		fmt.Fprintln(out, "Everything is as it was recorded.")
 		return
 	}
-	fmt.Fprintf(out, "NOT as it was recorded: %d findings.\n", uint64(len(r.Findings))+r.More)
+	fmt.Fprintf(out, "NOT as it was recorded: %d findings.\n", findings)
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // store is the audit that a command works on.
@@ -169,7 +184,7 @@ func openStore(cmd *cobra.Command) (*store, error) {
 				case *SQLiteSink:
 					file = sink.Path
 				case *ClickHouseSink:
-					dsn = sink.DSN
+					dsn = cmp.Or(sink.Reader, sink.DSN)
 				}
 			}
 			if dsn != "" {
@@ -177,18 +192,27 @@ func openStore(cmd *cobra.Command) (*store, error) {
 			}
 		}
 	}
-	for _, k := range keys {
+	var err error
+	if s.keys, err = readKeys(keys); err != nil {
+		return nil, err
+	}
+	return s, s.open(cmd.Context(), file, dsn, export, cmd.InOrStdin())
+}
+
+// readKeys reads verifier keys, one a line.
+func readKeys(files []string) (keys []string, err error) {
+	for _, k := range files {
 		text, err := os.ReadFile(k)
 		if err != nil {
 			return nil, fmt.Errorf("reading the public key: %w", err)
 		}
 		for line := range strings.Lines(string(text)) {
 			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-				s.keys = append(s.keys, line)
+				keys = append(keys, line)
 			}
 		}
 	}
-	return s, s.open(cmd.Context(), file, dsn, export, cmd.InOrStdin())
+	return keys, nil
 }
 
 func (s *store) open(ctx context.Context, file, dsn, export string, stdin io.Reader) error {

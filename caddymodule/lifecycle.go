@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory/scim"
 	"github.com/seed-240d5494/caddy-impersonate/internal/gateway"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
+	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 	"github.com/seed-240d5494/caddy-impersonate/internal/login"
 	"github.com/seed-240d5494/caddy-impersonate/internal/session"
 )
@@ -306,11 +308,28 @@ func (a *App) recordLoaded(ctx context.Context) {
 		hash := sha256.Sum256(settings)
 		ctx, cancel := context.WithTimeout(ctx, eventWithin)
 		defer cancel()
-		err = a.trail.recorder.Event(ctx, audit.Event{Type: audit.EventConfigLoaded, Detail: audit.Detail("sha256", hex.EncodeToString(hash[:]))})
+		err = a.trail.recorder.Event(ctx, audit.Event{Type: audit.EventConfigLoaded, Detail: audit.Detail("sha256", hex.EncodeToString(hash[:]), "policies", a.policyTexts())})
 	}
 	if err != nil {
 		a.log.Error("the audit does not say that this configuration was loaded", "error", err)
 	}
+}
+
+// maxPolicyTexts bounds the texts of policies in an event, in bytes.
+const maxPolicyTexts = 6000
+
+// policyTexts are the policies as people read them, by name, so that it can be shown later by which rule somebody was let in.
+// Those that are too much are left out, the last first; the hash is of all.
+func (a *App) policyTexts() map[string]string {
+	texts, left := make(map[string]string), maxPolicyTexts
+	for _, p := range a.policy.Describe(lang.Default).Policies {
+		text := strings.Join(append([]string{p.Who}, p.Terms...), " ")
+		if left -= len(p.Name) + len(text) + 8; left < 0 {
+			break
+		}
+		texts[p.Name] = text
+	}
+	return texts
 }
 
 // wait returns once requests can be served.

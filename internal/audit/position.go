@@ -38,6 +38,9 @@ func positionFile(dir, sink string) string {
 	return filepath.Join(dir, positionPrefix+fileName(sink)+positionSuffix)
 }
 
+// FileName makes a name fit for a file's.
+func FileName(s string) string { return fileName(s) }
+
 // fileName makes a sink's name fit for a file's.
 func fileName(s string) string {
 	return strings.Map(func(c rune) rune {

@@ -10,6 +10,8 @@ import (
 var (
 	// ErrNotThere: there is no such impersonation.
 	ErrNotThere = errors.New("not in the audit")
+	// ErrUnsealed: no checkpoint covers the row yet. It comes within seconds.
+	ErrUnsealed = errors.New("the newest rows wait for their checkpoint")
 	// ErrCursor: the cursor was not made by the same question.
 	ErrCursor = errors.New("the cursor does not belong to this list")
 	// ErrTooSlow: the question took longer than it may. A narrower time, or one without a search, is quicker.
@@ -28,6 +30,8 @@ type Reader interface {
 	Impersonations(ctx context.Context, f Filter, p Page) (*Found[Impersonation], error)
 	// Checkpoints lists those in the filter's time, in its log if it names one.
 	Checkpoints(ctx context.Context, f Filter, p Page) (*Found[Checkpoint], error)
+	// Sealed is what proves the row at a place of a log, or [ErrUnsealed].
+	Sealed(ctx context.Context, logID string, seq uint64) (*Sealed, error)
 	// Impersonation is one of them, or [ErrNotThere].
 	Impersonation(ctx context.Context, id string) (*Impersonation, error)
 	// Timeline is what happened in one impersonation, requests and events, the oldest first.
@@ -108,6 +112,14 @@ type Extent struct {
 	Impersonations uint64 // started
 	// Oldest is when the first of all rows was made, however old; zero: there are none.
 	Oldest time.Time
+}
+
+// Sealed is the run of rows between two checkpoints that one row is in.
+type Sealed struct {
+	// Checkpoint is the first that covers the row, Before the one before it; nil: there is none.
+	Checkpoint, Before *Checkpoint
+	// Leaves are the leaf hashes of the rows between, by their place.
+	Leaves map[uint64][32]byte
 }
 
 // Entry is one row of a timeline: either a request or an event.

@@ -2,7 +2,13 @@ package audit
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 )
@@ -91,6 +97,39 @@ func (r *Recorder) announce(s *Signer) {
 	if _, err := r.appendLocked(e); err != nil {
 		r.armSeal()
 	}
+}
+
+// ErrNoSigner: the log is not signed, or its key can't be had now.
+var ErrNoSigner = errors.New("the signing key is not at hand")
+
+// SignNote signs a text by the key that signs checkpoints, as a note. It must not be one that could be taken for a checkpoint.
+func (r *Recorder) SignNote(text string) (string, error) {
+	r.mu.Lock()
+	s := r.seal.signer
+	r.mu.Unlock()
+	if s == nil {
+		return "", ErrNoSigner
+	}
+	if strings.HasPrefix(text, originPrefix) {
+		return "", errors.New("signing a note: it would be a checkpoint")
+	}
+	signed, err := note.Sign(&note.Note{Text: text}, s.signer)
+	if err != nil {
+		return "", fmt.Errorf("signing a note: %w", err)
+	}
+	return string(signed), nil
+}
+
+// PublicKeys are the verifier keys that ever signed this log, as signing_key.pub has them.
+func (r *Recorder) PublicKeys() ([]string, error) { return PublicKeys(r.dir) }
+
+// PublicKeys are the verifier keys in a journal's directory.
+func PublicKeys(dir string) ([]string, error) {
+	text, err := readSmall(filepath.Join(dir, signingKeyFile+publicSuffix))
+	if err != nil {
+		return nil, fmt.Errorf("reading the verifier keys: %w", err)
+	}
+	return strings.Fields(string(text)), nil
 }
 
 // placed adds the row just appended to the tree and takes its place; hashed is its encoding behind a zero byte.

@@ -53,6 +53,11 @@ func LeafHash(table string, values []string) [32]byte {
 	return sha256.Sum256(appendEncoding(nil, table, values, values[seqColumn]))
 }
 
+// Encoding is the canonical encoding of a row of requests or events, given as text.
+func Encoding(table string, values []string) []byte {
+	return appendEncoding(nil, table, values, values[seqColumn])[1:]
+}
+
 func (r *Row) leafAt(seq uint64) [32]byte {
 	return audit.LeafHash(appendEncoding(nil, r.Table, r.Values, strconv.FormatUint(seq, 10))[1:])
 }

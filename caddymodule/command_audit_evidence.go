@@ -1,0 +1,120 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/evidence"
+)
+
+func auditEvidenceCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "evidence <id> [--output <file>] [--key <file>]",
+		Short: "Writes what was done in one impersonation, with proofs, into one zip",
+		Long: `
+Writes one file with who, whom, why, who agreed, the policy that allowed it, notices, every request and event with the proof that it is
+in the signed log, the checkpoints, the public keys, a report to print, and how to check all that without this program. The same audit
+makes the same file. It appears under its name once it is whole; one that is there is not overwritten.
+
+The public keys are put in as they are in signing_key.pub of the configuration's journal, or of --key. Whoever checks the pack should
+have them from elsewhere: caddy-impersonate impersonate audit verify --evidence <file> --key <file>.
+
+Exit codes: 0 done; 1 it could not be made, and the message says why.`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withAudit(func(ctx context.Context, r *reading) error { return r.evidence(ctx, args[0]) })(cmd, args)
+	}
+	readFlags(cmd)
+	cmd.Flags().StringP("output", "o", "", "The file to write (default: evidence-<id>.zip)")
+	cmd.Flags().StringArray("key", nil, "File of public keys, one a line (default: signing_key.pub in the configuration's journal); can be given several times")
+	return cmd
+}
+
+func (r *reading) evidence(ctx context.Context, id string) error {
+	files, _ := r.cmd.Flags().GetStringArray("key")
+	if len(files) == 0 {
+		app, done, err := loadApp(r.cmd)
+		if err != nil {
+			return fmt.Errorf("%w; or name the public key with --key", err)
+		}
+		files = []string{filepath.Join(app.Audit.Journal, "signing_key.pub")}
+		done()
+	}
+	keys, err := readKeys(files)
+	if err != nil {
+		return err
+	}
+	pack, err := evidence.Collect(ctx, r.Reader, id, keys)
+	if err != nil {
+		return fmt.Errorf("impersonation %.64q: %w", id, err)
+	}
+	zip, err := pack.Zip(nil)
+	if err != nil {
+		return err
+	}
+	output, _ := r.cmd.Flags().GetString("output")
+	if output == "" {
+		output = "evidence-" + audit.FileName(id) + ".zip"
+	}
+	to, finish, err := newFile(output)
+	if err != nil {
+		return err
+	}
+	_, err = to.Write(zip)
+	if err := finish(err); err != nil {
+		return err
+	}
+	r.cmd.PrintErrf("%d bytes in %s.\n", len(zip), output)
+	return nil
+}
+
+// verifyEvidence checks a pack.
+func verifyEvidence(cmd *cobra.Command, file string) (code int, err error) {
+	files, _ := cmd.Flags().GetStringArray("key")
+	if len(files) == 0 {
+		app, done, err := loadApp(cmd)
+		if err != nil {
+			return 1, fmt.Errorf("%w; or name the public key with --key", err)
+		}
+		files = []string{filepath.Join(app.Audit.Journal, "signing_key.pub")}
+		done()
+	}
+	keys, err := readKeys(files)
+	if err != nil {
+		return 1, err
+	}
+	zip, err := os.ReadFile(file)
+	if err != nil {
+		return 1, fmt.Errorf("reading the pack: %w", err)
+	}
+	report, err := evidence.Verify(zip, keys)
+	if err != nil {
+		return 1, err
+	}
+	out := cmd.OutOrStdout()
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		if err := printJSON(out, report); err != nil {
+			return 1, err
+		}
+	} else {
+		for _, f := range report.Findings {
+			fmt.Fprintln(out, plain(f.String()))
+		}
+		fmt.Fprintf(out, "impersonation %s: %d rows, %d checkpoints", plain(report.Impersonation), report.Rows, report.Checkpoints)
+		if report.Signed {
+			fmt.Fprint(out, "; made and signed by the gateway")
+		}
+		fmt.Fprintln(out)
+		printVerdict(out, report.Clean(), uint64(len(report.Findings)))
+	}
+	if !report.Clean() {
+		return exitFound, nil
+	}
+	return exitDone, nil
+}

@@ -1,0 +1,104 @@
+package evidence
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+)
+
+//go:embed verify.py
+var verifier []byte
+
+//go:embed VERIFY.txt
+var howTo []byte
+
+// Format is the first line of a manifest.
+const Format = "caddy-impersonate-evidence/1"
+
+const manifestName = "MANIFEST"
+
+// Zip is the pack as a file. sign signs the manifest, and with it the report and what else is not in the log; nil: nobody does.
+func (p *Pack) Zip(sign func(text string) (note string, err error)) ([]byte, error) {
+	files, err := p.files()
+	if err != nil {
+		return nil, err
+	}
+	manifest := p.manifest(files)
+	if sign != nil {
+		if manifest, err = sign(manifest); err != nil {
+			return nil, fmt.Errorf("signing the manifest: %w", err)
+		}
+	}
+	return stored(append([]file{{manifestName, []byte(manifest)}}, files...))
+}
+
+// files are all but the manifest.
+func (p *Pack) files() ([]file, error) {
+	s := p.story()
+	report, err := s.report()
+	if err != nil {
+		return nil, fmt.Errorf("writing the report: %w", err)
+	}
+	return []file{
+		{"VERIFY.txt", howTo},
+		{"report.html", report},
+		{"policy.txt", []byte(s.policyText())},
+		{"rows.jsonl", p.jsonl()},
+		{"checkpoints.txt", []byte(strings.Join(p.checkpoints, ""))},
+		{"signing_key.pub", []byte(strings.Join(p.keys, "\n") + "\n")},
+		{"verify.py", verifier},
+	}, nil
+}
+
+func (p *Pack) manifest(files []file) string {
+	b := fmt.Appendf(nil, "%s\nimpersonation %s\n", Format, p.ID)
+	for _, f := range files {
+		b = fmt.Appendf(b, "%x  %s\n", sha256.Sum256(f.data), f.name)
+	}
+	return string(b)
+}
+
+// jsonl is the rows, one a line, each with its proof.
+func (p *Pack) jsonl() []byte {
+	var b []byte
+	for _, r := range p.rows {
+		b = audit.RowJSON(b, `{"table":"`+r.table+`"`, columnsOf(r.table), append(r.values[:len(r.values):len(r.values)], hex.EncodeToString(r.leaf[:])))
+		b = fmt.Appendf(b[:len(b)-1], `,"tree_size":%d,"proof":[`, r.size)
+		for i, h := range r.proof {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, '"')
+			b = base64.StdEncoding.AppendEncode(b, h)
+			b = append(b, '"')
+		}
+		b = append(b, "]}\n"...)
+	}
+	return b
+}
+
+func columnsOf(table string) []audit.Column {
+	columns := audit.EventColumns()
+	if table == audit.TableRequests {
+		columns = audit.RequestColumns()
+	}
+	return append(columns, audit.Column{Name: "leaf_hash", Kind: audit.KindHash})
+}
+
+func same(a, b []file) (name string, ok bool) {
+	for i := range max(len(a), len(b)) {
+		switch {
+		case i >= len(a):
+			return b[i].name, false
+		case i >= len(b) || a[i].name != b[i].name || !bytes.Equal(a[i].data, b[i].data):
+			return a[i].name, false
+		}
+	}
+	return "", true
+}
