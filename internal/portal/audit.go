@@ -35,6 +35,9 @@ func (p *portal) auditRoutes() map[string]methods {
 
 // auditRoute serves what has an impersonation's id in its address; nil: nothing does.
 func (p *portal) auditRoute(path string) methods {
+	if id, ok := strings.CutPrefix(path, auditAPIRoot+"/impersonations/"); ok && strings.HasSuffix(id, evidenceSuffix) && validID(strings.TrimSuffix(id, evidenceSuffix)) {
+		return methods{"GET": p.api(p.auditor(p.serveEvidence))}
+	}
 	if id, ok := strings.CutPrefix(path, auditAPIRoot+"/impersonations/"); ok && validID(id) {
 		return methods{"GET": p.api(p.auditor(p.apiAuditTimeline))}
 	}

@@ -70,7 +70,7 @@ type storyView struct {
 	Started, Ended, Lasted string
 	Entries                []entryView
 	First, More, CSV       string
-	JSONL                  string
+	JSONL, Evidence        string
 }
 
 func at(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
@@ -274,6 +274,9 @@ func (p *portal) serveAuditStory(w http.ResponseWriter, r *http.Request, v *view
 	}
 	export := auditAPIRoot + "/export?impersonation=" + url.QueryEscape(id) + "&format="
 	s.CSV, s.JSONL = export+"csv", export+"jsonl"
+	if _, ok := p.Events.(prover); ok {
+		s.Evidence = auditAPIRoot + "/impersonations/" + url.PathEscape(id) + evidenceSuffix
+	}
 	d.One = s
 	p.render(w, r, http.StatusOK, "audit", d)
 }

@@ -76,6 +76,22 @@ type events struct {
 	mu   sync.Mutex
 	all  []audit.Event
 	fail error
+	// recorder is who else is told, and signs; may be nil.
+	recorder *audit.Recorder
+}
+
+func (e *events) SignNote(text string) (string, error) {
+	if e.recorder == nil {
+		return "", audit.ErrNoSigner
+	}
+	return e.recorder.SignNote(text)
+}
+
+func (e *events) PublicKeys() ([]string, error) {
+	if e.recorder == nil {
+		return nil, audit.ErrNoSigner
+	}
+	return e.recorder.PublicKeys()
 }
 
 func (e *events) Event(_ context.Context, ev audit.Event) error {

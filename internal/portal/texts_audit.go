@@ -23,7 +23,7 @@ type auditTexts struct {
 
 	// One impersonation.
 	Who, Whom, Reason, Ticket, Mode, Policy, Site, Address, Started, Ended, Lasted, Requests, Writes, Refusals, By string
-	Timeline, Detail, AllImpersonations                                                                            string
+	Timeline, Detail, AllImpersonations, Evidence, EvidenceHint                                                    string
 
 	// Activity.
 	WorthALook, NothingToSee, OverTime, PerHour, PerDay, PerMonth, ByActor, AsTable, Time, Targets, Last7, Last30, Last365 string
@@ -50,7 +50,8 @@ func clockOf(d time.Duration) string {
 
 var auditLanguages = lang.Texts[*auditTexts]{
 	"en": {
-		Lang: "en", Audit: "Audit", Impersonations: "Impersonations", Events: "Events", Activity: "Activity",
+		Lang: "en", Evidence: "Download the evidence", EvidenceHint: "One file with every row, the proof that it is in the signed log, a report to print, and how to check it without this gateway.",
+		Audit: "Audit", Impersonations: "Impersonations", Events: "Events", Activity: "Activity",
 		Lead: "Who used whose account, when and why. That you read this is recorded too.", EventsLead: "What else must not happen unseen. That you read this is recorded too.",
 		ActivityLead: "How much was done in others' accounts, and what is worth a look. Days and hours are in UTC.",
 		Actor:        "Actor", Target: "Target", From: "From", To: "To", Outcome: "End", Type: "Type", Search: "Search", Apply: "Show", Clear: "Clear", AnyOutcome: "Any", AnyType: "Any",
@@ -67,7 +68,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d requests refused", "very_long": "lasted %s", "many_targets": "%d accounts", "refused_starts": "%d starts refused"},
 	},
 	"de": {
-		Lang: "de", Audit: "Protokoll", Impersonations: "Anmeldungen als andere", Events: "Ereignisse", Activity: "Aktivität",
+		Lang: "de", Evidence: "Nachweis herunterladen", EvidenceHint: "Eine Datei mit jeder Zeile, dem Beweis, dass sie im signierten Protokoll steht, einem Bericht zum Drucken und einer Anleitung, das ohne dieses Gateway zu prüfen.",
+		Audit: "Protokoll", Impersonations: "Anmeldungen als andere", Events: "Ereignisse", Activity: "Aktivität",
 		Lead: "Wer wessen Konto benutzt hat, wann und warum. Auch dass Sie dies lesen, wird protokolliert.", EventsLead: "Was sonst nicht ungesehen geschehen darf. Auch dass Sie dies lesen, wird protokolliert.",
 		ActivityLead: "Wie viel in fremden Konten getan wurde und was einen Blick wert ist. Tage und Stunden sind in UTC.",
 		Actor:        "Handelnde Person", Target: "Benutztes Konto", From: "Von", To: "Bis", Outcome: "Ende", Type: "Art", Search: "Suche", Apply: "Anzeigen", Clear: "Zurücksetzen", AnyOutcome: "Alle", AnyType: "Alle",
@@ -84,7 +86,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d Anfragen verweigert", "very_long": "dauerte %s", "many_targets": "%d Konten", "refused_starts": "%d Anmeldungen verweigert"},
 	},
 	"fr": {
-		Lang: "fr", Audit: "Audit", Impersonations: "Connexions en tant qu’autrui", Events: "Événements", Activity: "Activité",
+		Lang: "fr", Evidence: "Télécharger les preuves", EvidenceHint: "Un fichier avec chaque ligne, la preuve qu’elle figure dans le journal signé, un rapport à imprimer et la façon de le vérifier sans cette passerelle.",
+		Audit: "Audit", Impersonations: "Connexions en tant qu’autrui", Events: "Événements", Activity: "Activité",
 		Lead: "Qui a utilisé le compte de qui, quand et pourquoi. Votre lecture est enregistrée aussi.", EventsLead: "Ce qui ne doit pas non plus passer inaperçu. Votre lecture est enregistrée aussi.",
 		ActivityLead: "Ce qui a été fait dans les comptes d’autrui, et ce qui mérite un regard. Jours et heures en UTC.",
 		Actor:        "Auteur", Target: "Compte utilisé", From: "Du", To: "Au", Outcome: "Fin", Type: "Type", Search: "Recherche", Apply: "Afficher", Clear: "Effacer", AnyOutcome: "Toutes", AnyType: "Tous",
@@ -101,7 +104,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d requêtes refusées", "very_long": "durée %s", "many_targets": "%d comptes", "refused_starts": "%d connexions refusées"},
 	},
 	"es": {
-		Lang: "es", Audit: "Auditoría", Impersonations: "Accesos como otra persona", Events: "Sucesos", Activity: "Actividad",
+		Lang: "es", Evidence: "Descargar las pruebas", EvidenceHint: "Un archivo con cada fila, la prueba de que está en el registro firmado, un informe para imprimir y cómo comprobarlo sin esta pasarela.",
+		Audit: "Auditoría", Impersonations: "Accesos como otra persona", Events: "Sucesos", Activity: "Actividad",
 		Lead: "Quién usó la cuenta de quién, cuándo y por qué. También se registra que usted lee esto.", EventsLead: "Qué más no debe pasar inadvertido. También se registra que usted lee esto.",
 		ActivityLead: "Cuánto se hizo en cuentas ajenas y qué merece una mirada. Días y horas en UTC.",
 		Actor:        "Quién", Target: "Cuenta usada", From: "Desde", To: "Hasta", Outcome: "Fin", Type: "Tipo", Search: "Búsqueda", Apply: "Mostrar", Clear: "Borrar", AnyOutcome: "Cualquiera", AnyType: "Cualquiera",
@@ -118,7 +122,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d peticiones rechazadas", "very_long": "duró %s", "many_targets": "%d cuentas", "refused_starts": "%d accesos rechazados"},
 	},
 	"ja": {
-		Lang: "ja", Audit: "監査", Impersonations: "代理ログイン", Events: "イベント", Activity: "活動状況",
+		Lang: "ja", Evidence: "証拠をダウンロード", EvidenceHint: "すべての行、それが署名済みログにあることの証明、印刷用の報告書、このゲートウェイなしで検証する方法を一つのファイルにまとめます。",
+		Audit: "監査", Impersonations: "代理ログイン", Events: "イベント", Activity: "活動状況",
 		Lead: "誰が誰のアカウントを、いつ、なぜ使ったか。この閲覧も記録されます。", EventsLead: "そのほか見逃してはならない出来事。この閲覧も記録されます。",
 		ActivityLead: "他人のアカウントで行われた操作の量と、確認すべき点。日時は UTC です。",
 		Actor:        "操作者", Target: "対象アカウント", From: "開始日", To: "終了日", Outcome: "終了理由", Type: "種類", Search: "検索", Apply: "表示", Clear: "クリア", AnyOutcome: "すべて", AnyType: "すべて",

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/proof"
 )
 
 // maxRows bounds a pack: it is in memory.
@@ -38,6 +39,9 @@ type row struct {
 	event   *audit.Event
 }
 
+// ErrUnproven: rows are not those that were signed, or are missing.
+var ErrUnproven = errors.New("the audit does not prove it")
+
 // Pack is what evidence is made of.
 type Pack struct {
 	ID          string
@@ -47,7 +51,7 @@ type Pack struct {
 }
 
 // Collect reads an impersonation. keys are those the gateway has published; they are put into the pack, though whoever
-// checks it should take them from elsewhere. [audit.ErrNotThere], [audit.ErrUnsealed] and [ErrTooLarge] say why there is none.
+// checks it should take them from elsewhere. [audit.ErrNotThere], [audit.ErrUnsealed], [ErrUnproven] and [ErrTooLarge] say why there is none.
 func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pack, error) {
 	i, err := r.Impersonation(ctx, id)
 	if err != nil {
@@ -218,7 +222,7 @@ func (c *collector) prove(r *row) error {
 			return err
 		}
 		if p, err = newSpan(sealed); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrUnproven, err)
 		}
 		// Rows come in the order of their places: what is behind is not asked for again.
 		c.spans[r.logID] = []*span{p}
@@ -227,8 +231,8 @@ func (c *collector) prove(r *row) error {
 			c.checkpoints = append(c.checkpoints, note)
 		}
 	}
-	if leaf, ok := p.leaves[r.seq]; !ok || leaf != r.leaf {
-		return errors.New("it has changed while it was read")
+	if leaf, ok := p.leaves[r.seq]; !ok || leaf != r.leaf || proof.LeafHash(r.table, r.values) != leaf {
+		return fmt.Errorf("%w: it is not the row that was recorded", ErrUnproven)
 	}
 	var err error
 	r.size = p.size
