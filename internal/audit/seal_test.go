@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 )
 
 func newSigner(t testing.TB) *audit.Signer {
@@ -39,6 +40,15 @@ func newSigner(t testing.TB) *audit.Signer {
 
 func signWith(r *audit.Recorder, s *audit.Signer) {
 	r.UseSigner(func() (*audit.Signer, error) { return s, nil })
+}
+
+// advance moves the clock when nothing is on its way to the disk: it would seem not to answer.
+func advance(t *testing.T, r *audit.Recorder, clk *clock.Manual, d time.Duration) {
+	t.Helper()
+	if err := audit.Sync(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	clk.Advance(d)
 }
 
 // treeHash is MTH of RFC 6962, section 2.1, as it is written there.
@@ -117,15 +127,12 @@ func TestSealedWhen(t *testing.T) {
 	sink := newMemory("memory")
 	useSinks(t, r, audit.ShipOptions{}, sink)
 	signWith(r, signer)                              // 1: signing_key_changed
-	clk.Advance(10 * time.Second)                    // sealed: 1
+	advance(t, r, clk, 10*time.Second)               // sealed: 1
 	event(t, r, audit.Event{Type: audit.EventLogin}) // 2
-	clk.Advance(9 * time.Second)                     // not yet
+	advance(t, r, clk, 9*time.Second)                // not yet
 	do(t, r, row("", ""), completed)                 // 3
-	clk.Advance(time.Second)                         // sealed: 3
-	if err := audit.Sync(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
-	clk.Advance(time.Hour) // nothing new
+	advance(t, r, clk, time.Second)                  // sealed: 3
+	advance(t, r, clk, time.Hour)                    // nothing new
 	for range 2100 {                                 // sealed: 1003, 2003
 		in, err := r.Intent(row("", "i-1"))
 		if err != nil {
@@ -272,8 +279,8 @@ func TestSigningKeyLater(t *testing.T) {
 		return signer, nil
 	})
 	event(t, r, audit.Event{Type: audit.EventLogin})
-	clk.Advance(10 * time.Second)
-	clk.Advance(10 * time.Second)
+	advance(t, r, clk, 10*time.Second)
+	advance(t, r, clk, 10*time.Second)
 	closeRecorder(t, r)
 	if got := fmt.Sprint(sealed(t, sink, nil, signer)); got != "[2]" || tries != 3 {
 		t.Errorf("sealed at %s after %d tries", got, tries)
@@ -347,7 +354,7 @@ func TestOwnKeyIsRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clk.Advance(audit.SealTime)
+	advance(t, r, clk, audit.SealTime)
 	event(t, r, audit.Event{Type: audit.EventLogout})
 	closeRecorder(t, r)
 	for _, c := range sink.sealed {
