@@ -60,6 +60,10 @@ SOAK_MINUTES ?= 30
 soak:
 	@cd test/e2e && SOAK_MINUTES=$(SOAK_MINUTES) ../lastline.sh SOAK $(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' .
 
+# A million random ends of a journal: each is recovered or cut off.
+tails:
+	JOURNAL_TAILS=$(or $(JOURNAL_TAILS),1000000) $(GO) test -count=1 -timeout 0 -v -run 'TestRandomTails$$' ./internal/audit/journal
+
 bench: build
 	@test/bench/run.sh
 

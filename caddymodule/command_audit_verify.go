@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/proof"
@@ -179,17 +180,7 @@ func openStore(cmd *cobra.Command) (*store, error) {
 			keys = []string{filepath.Join(app.Audit.Journal, "signing_key.pub")}
 		}
 		if file == "" && dsn == "" && export == "" {
-			for _, sink := range app.sinks {
-				switch sink := sink.(type) {
-				case *SQLiteSink:
-					file = sink.Path
-				case *ClickHouseSink:
-					dsn = cmp.Or(sink.Reader, sink.DSN)
-				}
-			}
-			if dsn != "" {
-				file = ""
-			}
+			file, dsn = app.provable()
 		}
 	}
 	var err error
@@ -197,6 +188,19 @@ func openStore(cmd *cobra.Command) (*store, error) {
 		return nil, err
 	}
 	return s, s.open(cmd.Context(), file, dsn, export, cmd.InOrStdin())
+}
+
+// provable is the sink whose tables are verified: ClickHouse, by the user who may read, else SQLite.
+func (a *App) provable() (file, dsn string) {
+	for _, sink := range a.sinks {
+		switch sink := sink.(type) {
+		case *SQLiteSink:
+			file = sink.Path
+		case *ClickHouseSink:
+			return "", cmp.Or(sink.Reader, sink.DSN)
+		}
+	}
+	return file, ""
 }
 
 // readKeys reads verifier keys, one a line.
@@ -269,14 +273,20 @@ type bar struct {
 	out   io.Writer
 	total uint64
 	next  time.Time
+	on    bool
 	shown bool
 }
 
+// newBar shows one where out is a terminal.
 func newBar(out io.Writer, total uint64) *bar {
-	return &bar{out: out, total: total, next: time.Now().Add(time.Second)}
+	f, ok := out.(*os.File)
+	return &bar{out: out, total: total, next: time.Now().Add(time.Second), on: ok && term.IsTerminal(int(f.Fd()))}
 }
 
 func (b *bar) to(n uint64) {
+	if !b.on {
+		return
+	}
 	if now := time.Now(); now.After(b.next) {
 		b.next, b.shown = now.Add(250*time.Millisecond), true
 		part := min(float64(n)/float64(max(b.total, 1)), 1)

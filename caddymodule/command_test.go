@@ -18,11 +18,18 @@ import (
 // execute runs a command of the group and returns what it printed and its exit code.
 func execute(t *testing.T, cmd *cobra.Command, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return executeWith(t, "", cmd, args...)
+}
+
+// executeWith does so with a standard input.
+func executeWith(t *testing.T, stdin string, cmd *cobra.Command, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	root := &cobra.Command{Use: "impersonate"}
 	root.AddCommand(cmd)
 	var out, errs bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&errs)
+	root.SetIn(strings.NewReader(stdin))
 	root.SetArgs(append([]string{cmd.Name()}, args...))
 	err := root.ExecuteContext(t.Context())
 	switch {
@@ -33,6 +40,8 @@ func execute(t *testing.T, cmd *cobra.Command, args ...string) (stdout, stderr s
 		code = exitRefused
 	case strings.HasPrefix(err.Error(), "exiting with status 5"):
 		code = exitUnmet
+	case strings.HasPrefix(err.Error(), "exiting with status 6"):
+		code = exitFound
 	default:
 		code = 1
 	}

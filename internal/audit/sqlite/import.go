@@ -22,21 +22,26 @@ func ImportExport(ctx context.Context, export io.Reader) (db *sql.DB, done func(
 		return nil, nil, fmt.Errorf("reading the export: %w", err)
 	}
 	done = func() error { return os.RemoveAll(dir) }
+	if db, err = importInto(ctx, dir, export); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("reading the export: %w", err), done())
+	}
+	return db, done, nil
+}
+
+// importInto reads an export into a database in a directory; after an error it is closed.
+func importInto(ctx context.Context, dir string, export io.Reader) (db *sql.DB, err error) {
+	opened, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "export.db"))+"?_pragma=journal_mode(OFF)&_pragma=synchronous(OFF)")
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
-			if db != nil {
-				err = errors.Join(err, db.Close())
-			}
-			err = errors.Join(fmt.Errorf("reading the export: %w", err), done())
+			err = errors.Join(err, opened.Close())
 		}
 	}()
-	db, err = sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "export.db"))+"?_pragma=journal_mode(OFF)&_pragma=synchronous(OFF)")
+	tx, err := opened.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, nil, err
-	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }()
 	kinds := map[string][]audit.Column{
@@ -47,11 +52,11 @@ func ImportExport(ctx context.Context, export io.Reader) (db *sql.DB, done func(
 	inserts := map[string]*sql.Stmt{}
 	for table, columns := range kinds {
 		if _, err := tx.ExecContext(ctx, "CREATE TABLE "+table+" ("+strings.Join(names(columns), ", ")+")"); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		stmt, err := tx.PrepareContext(ctx, "INSERT INTO "+table+" VALUES (?"+strings.Repeat(", ?", len(columns)-1)+")")
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		inserts[table] = stmt
 	}
@@ -74,12 +79,12 @@ func ImportExport(ctx context.Context, export io.Reader) (db *sql.DB, done func(
 		return errors.Join(err, ctx.Err())
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for table, by := range map[string]string{audit.TableRequests: "log_id, seq", audit.TableEvents: "log_id, seq", audit.TableCheckpoints: "log_id, size"} {
 		if _, err := tx.ExecContext(ctx, "CREATE INDEX "+table+"_order ON "+table+" ("+by+")"); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return db, done, tx.Commit()
+	return opened, tx.Commit()
 }
