@@ -145,7 +145,7 @@ func TestAuditVerifyCommand(t *testing.T) {
 		"no export":           {"--export", write("{}\n"), "--key", key},
 		"reading the pack":    {"--evidence", pack + "x", "--key", key},
 		"with --key":          {"--sqlite", database, "--config", database + "x"},
-		"starts with neither": {"--clickhouse", "http://x", "--key", key},
+		"must be clickhouse":  {"--clickhouse", "http://x", "--key", key},
 	} {
 		out, errs, code := execute(t, auditCommand(), append([]string{"verify"}, args...)...)
 		if code != 1 || out != "" || !strings.Contains(errs, want) {
