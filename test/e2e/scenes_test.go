@@ -49,6 +49,8 @@ var scenes = []scene{
 	{"bell", "jose", "/", nil, "desktop phone"}, // told once: before other pages of his
 	{"history", "sam", "/.impersonate/history", func(b *browser) { b.press(css("details.did summary")) }, "desktop phone-dark"},
 	{"history-none", "auditor", "/.impersonate/history", nil, ""},
+	{"history-mine", "admin", "/.impersonate/history/mine", nil, "desktop phone"},
+	{"history-mine-none", "sam", "/.impersonate/history/mine", nil, ""},
 	{"audit", "auditor owner", "/.impersonate/audit", nil, "desktop phone"},
 	{"audit-empty", "auditor", "/.impersonate/audit?q=zzz", nil, ""},
 	{"audit-bad", "auditor", "/.impersonate/audit?from=noon", nil, ""},
