@@ -39,6 +39,8 @@ type Config struct {
 	Secret   string `json:"secret,omitempty"`
 	Statuses []int  `json:"statuses,omitempty"` // answered in turn, then 204
 	Flood    int    `json:"flood,omitempty"`    // bytes of an answer
+	// Of the SCIM service provider.
+	Token string `json:"token,omitempty"`
 }
 
 // Got is what came.
@@ -76,6 +78,9 @@ func Mail(t testing.TB, c Config) *Receiver { return run(t, "smtp.mjs", c) }
 
 // Webhook starts a receiver of webhooks.
 func Webhook(t testing.TB, c Config) *Receiver { return run(t, "webhook.mjs", c) }
+
+// SCIM starts a service provider, below /scim/v2. It says nothing of what it gets.
+func SCIM(t testing.TB, c Config) *Receiver { return run(t, "scim.mjs", c) }
 
 func run(t testing.TB, program string, c Config) *Receiver {
 	t.Helper()
@@ -185,7 +190,7 @@ func install(t testing.TB) string {
 	t.Helper()
 	once.Do(func() { dirOf, dirFail = installFiles() })
 	if dirFail != nil {
-		t.Fatalf("installing the receivers of notices (node 20 and npm are needed): %v", dirFail)
+		t.Fatalf("installing the receivers (node 20 and npm are needed): %v", dirFail)
 	}
 	return dirOf
 }

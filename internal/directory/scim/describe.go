@@ -58,9 +58,10 @@ func schemas(root string) []object {
 	return []object{
 		schema(userSchema, "User",
 			must(attribute("userName", "string", "server")), attribute("displayName", "string", "none"), attribute("active", "boolean", "none"),
-			attribute("externalId", "string", "none"), attribute("title", "string", "none"), attribute("userType", "string", "none"), attribute("locale", "string", "none"),
-			complexOf("name", false, "formatted", "givenName", "familyName"), complexOf("emails", true, "value", "type", "primary")),
-		schema(groupSchema, "Group", must(attribute("displayName", "string", "server")), complexOf("members", true, "value", "display", "type")),
+			attribute("title", "string", "none"), attribute("userType", "string", "none"), attribute("locale", "string", "none"),
+			complexOf("name", false, "formatted", "givenName", "familyName"), complexOf("emails", true, "value", "type", "primary"),
+			readOnly(complexOf("groups", true, "value", "display", "$ref"))),
+		schema(groupSchema, "Group", must(attribute("displayName", "string", "server")), fixed(complexOf("members", true, "value", "display", "type", "$ref"), "immutable")),
 		schema(enterpriseSchema, "EnterpriseUser", attribute("department", "string", "none"), attribute("division", "string", "none"),
 			attribute("organization", "string", "none"), attribute("costCenter", "string", "none"), attribute("employeeNumber", "string", "none")),
 	}
@@ -68,7 +69,7 @@ func schemas(root string) []object {
 
 func attribute(name, kind, uniqueness string) object {
 	return object{
-		"name": name, "type": kind, "multiValued": false, "required": false, "caseExact": name == "externalId", "mutability": "readWrite",
+		"name": name, "type": kind, "multiValued": false, "required": false, "caseExact": false, "mutability": "readWrite",
 		"returned": "default", "uniqueness": uniqueness,
 	}
 }
@@ -78,14 +79,30 @@ func must(a object) object {
 	return a
 }
 
+func readOnly(a object) object {
+	a["mutability"] = "readOnly"
+	return fixed(a, "readOnly")
+}
+
+// fixed says of the parts of a complex attribute what may be done to them.
+func fixed(a object, mutability string) object {
+	for _, sub := range a["subAttributes"].([]object) { // complexOf's
+		sub["mutability"] = mutability
+	}
+	return a
+}
+
 func complexOf(name string, many bool, parts ...string) object {
 	a := attribute(name, "complex", "none")
 	a["multiValued"] = many
 	subs := []object{}
 	for _, p := range parts {
 		kind := "string"
-		if p == "primary" {
+		switch p {
+		case "primary":
 			kind = "boolean"
+		case "$ref":
+			kind = "reference"
 		}
 		subs = append(subs, attribute(p, kind, "none"))
 	}

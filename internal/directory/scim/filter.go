@@ -175,6 +175,16 @@ func (p *parser) term(depth int) (filter, error) {
 	if err := json.Unmarshal([]byte(p.next()), &want); err != nil {
 		return nil, fmt.Errorf("the value after %s is not one of JSON", op)
 	}
+	switch _, isText := want.(string); op {
+	case "co", "sw", "ew":
+		if !isText {
+			return nil, fmt.Errorf("%s compares text; write its value in quotes", op)
+		}
+	case "gt", "ge", "lt", "le":
+		if _, isNumber := want.(float64); !isText && !isNumber {
+			return nil, fmt.Errorf("%s compares text, times and numbers", op)
+		}
+	}
 	exact := strings.EqualFold(names[0], "id") || strings.EqualFold(names[0], "externalId")
 	if op == "ne" {
 		eq := operators["eq"]

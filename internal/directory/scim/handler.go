@@ -57,19 +57,34 @@ func newHandler(s *Service, bearer string) http.Handler {
 	}
 	for path, what := range described {
 		handle("GET "+path, func(w http.ResponseWriter, r *http.Request) error {
+			if r.URL.Query().Has("filter") { // section 4
+				return &failure{http.StatusForbidden, "", "this is not filtered"}
+			}
 			write(w, r, http.StatusOK, what(origin(r)))
 			return nil
 		})
 	}
-	h.mux.HandleFunc(Root+"/", func(w http.ResponseWriter, r *http.Request) {
-		switch strings.TrimPrefix(r.URL.Path, Root) {
-		case "/Bulk", "/Me", "/.search", "/Users/.search", "/Groups/.search":
-			fail(w, &failure{http.StatusNotImplemented, "", "not supported; ServiceProviderConfig says what is"})
-		default:
-			fail(w, &failure{http.StatusNotFound, "", "there is no such address"})
-		}
-	})
+	h.mux.HandleFunc(Root+"/", func(w http.ResponseWriter, r *http.Request) { fail(w, h.nothing(w, r)) })
 	return h
+}
+
+// nothing tells why there is nothing at an address, or not by that method.
+func (h *handler) nothing(w http.ResponseWriter, r *http.Request) error {
+	switch strings.TrimPrefix(r.URL.Path, Root) {
+	case "/Bulk", "/Me", "/.search", "/Users/.search", "/Groups/.search":
+		return &failure{http.StatusNotImplemented, "", "not supported; ServiceProviderConfig says what is"}
+	}
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if _, pattern := h.mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host}); strings.HasPrefix(pattern, method+" ") {
+			allowed = append(allowed, method)
+		}
+	}
+	if allowed == nil {
+		return &failure{http.StatusNotFound, "", "there is no such address"}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &failure{http.StatusMethodNotAllowed, "", "the methods here are " + strings.Join(allowed, ", ")}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -206,24 +221,7 @@ func (h *handler) shown(r *http.Request, one *resource) object {
 			o["groups"] = groups
 		}
 	}
-	q := r.URL.Query()
-	listed := func(list, name string) bool {
-		for n := range strings.SplitSeq(list, ",") {
-			if names := split(strings.TrimSpace(n)); len(names) > 0 && strings.EqualFold(names[0], name) {
-				return true
-			}
-		}
-		return false
-	}
-	for k := range o {
-		if k == "id" || k == "schemas" {
-			continue
-		}
-		if only := q.Get("attributes"); only != "" && !listed(only, k) || listed(q.Get("excludedAttributes"), k) {
-			delete(o, k)
-		}
-	}
-	return o
+	return selected(o, r.URL.Query())
 }
 
 func (h *handler) create(w http.ResponseWriter, r *http.Request, kind string) error {
@@ -237,7 +235,7 @@ func (h *handler) create(w http.ResponseWriter, r *http.Request, kind string) er
 	full := len(h.service.byID) >= maxResources
 	h.service.mu.RUnlock()
 	if full {
-		return &failure{http.StatusRequestEntityTooLarge, "tooMany", fmt.Sprintf("there are %d resources, the most there can be", maxResources)}
+		return &failure{http.StatusInsufficientStorage, "", fmt.Sprintf("there are %d resources, the most there can be", maxResources)}
 	}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -286,12 +284,8 @@ func (h *handler) make(kind, id string, o object) (*resource, error) {
 	if _, ok := o[keyOf(o, "schemas")].([]any); !ok {
 		o["schemas"] = []any{schema}
 	}
-	if kind == groupKind {
-		for _, m := range values(o, []string{"members", "value"}) {
-			if _, ok := m.(string); !ok {
-				return nil, bad("invalidValue", "the value of a member is not text")
-			}
-		}
+	if err := conforms(kind, o, schema); err != nil {
+		return nil, err
 	}
 	body, err := json.Marshal(o)
 	if err != nil {
@@ -323,7 +317,7 @@ func activate(o object) error {
 }
 
 // update changes a resource by what the request's body says.
-func (h *handler) update(w http.ResponseWriter, r *http.Request, kind string, how func(*http.Request, object) (object, error)) error {
+func (h *handler) update(w http.ResponseWriter, r *http.Request, kind string, how func(r *http.Request, kind string, o object) (object, error)) error {
 	h.service.writing.Lock()
 	defer h.service.writing.Unlock()
 	old, err := h.find(r, kind)
@@ -337,7 +331,7 @@ func (h *handler) update(w http.ResponseWriter, r *http.Request, kind string, ho
 	if err := json.Unmarshal(old.Body, &o); err != nil { // a copy to work on
 		return err
 	}
-	if o, err = how(r, o); err != nil {
+	if o, err = how(r, kind, o); err != nil {
 		return err
 	}
 	one, err := h.make(kind, old.ID, o)
@@ -363,14 +357,15 @@ func precondition(r *http.Request, one *resource) error {
 	return nil
 }
 
-func replace(r *http.Request, _ object) (object, error) {
+func replace(r *http.Request, _ string, _ object) (object, error) {
 	var o object
 	err := read(r, &o)
 	return o, err
 }
 
-func patch(r *http.Request, o object) (object, error) {
+func patch(r *http.Request, kind string, o object) (object, error) {
 	var body struct {
+		Schemas    []string
 		Operations []operation
 	}
 	if err := read(r, &body); err != nil {
@@ -379,7 +374,10 @@ func patch(r *http.Request, o object) (object, error) {
 	if len(body.Operations) == 0 || len(body.Operations) > maxOperations {
 		return nil, bad("invalidSyntax", "%d Operations; from 1 to %d are carried out", len(body.Operations), maxOperations)
 	}
-	if err := apply(o, body.Operations); err != nil {
+	if body.Schemas != nil && !listed(body.Schemas, patchSchema) {
+		return nil, bad("invalidSyntax", "schemas does not have %s", patchSchema)
+	}
+	if err := apply(kind, o, body.Operations); err != nil {
 		return nil, err
 	}
 	return o, nil

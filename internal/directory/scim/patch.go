@@ -2,6 +2,7 @@ package scim
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 )
@@ -22,16 +23,16 @@ type path struct {
 }
 
 // apply carries out the operations in order; the resource is to be thrown away when one fails.
-func apply(o object, ops []operation) error {
+func apply(resource string, o object, ops []operation) error {
 	for i, op := range ops {
-		if err := op.apply(o); err != nil {
+		if err := op.apply(resource, o); err != nil {
 			return fmt.Errorf("operation %d (%.20s %.200s): %w", i+1, op.Op, op.Path, err)
 		}
 	}
 	return nil
 }
 
-func (op operation) apply(o object) error {
+func (op operation) apply(resource string, o object) error {
 	kind := strings.ToLower(op.Op) // Entra writes Add, Replace, Remove
 	switch kind {
 	case "add", "replace", "remove":
@@ -70,7 +71,21 @@ func (op operation) apply(o object) error {
 	if err != nil {
 		return err
 	}
+	if len(p.names) == 1 && p.fixed(resource, kind) {
+		return bad("mutability", "%s can't be changed so", p.names[0])
+	}
 	return p.set(o, kind, op.Value)
+}
+
+// fixed tells whether the attribute is the server's to say, or would be missing (sections 3.5.2.1 to 3).
+func (p *path) fixed(resource, kind string) bool {
+	name := strings.ToLower(p.names[0])
+	switch name {
+	case "id", "meta", "groups":
+		return true
+	}
+	required := map[string]string{userKind: "username", groupKind: "displayname"}[resource]
+	return kind == "remove" && p.where == nil && name == required
 }
 
 func parsePath(text string) (*path, error) {
@@ -136,15 +151,47 @@ func (p *path) set(o object, kind string, v any) error {
 		for _, one := range asList(v) {
 			if !contains(list, one) {
 				list = append(list, one)
+				if isPrimary(one) {
+					demote(list, len(list)-1)
+				}
 			}
 		}
 		o[name] = list
 	case multiple(name):
 		o[name] = asList(v)
 	default:
-		o[name] = v
+		o[name] = merged(o[name], v)
 	}
 	return nil
+}
+
+// merged is a complex value with what is given for parts of it, and its other parts as they were (sections 3.5.2.1 and 3);
+// any other is what is given.
+func merged(old, v any) any {
+	parts, ok := old.(object)
+	given, ok2 := v.(object)
+	if !ok || !ok2 {
+		return v
+	}
+	for name, part := range given {
+		parts[keyOf(parts, name)] = part
+	}
+	return parts
+}
+
+func isPrimary(entry any) bool {
+	inner, _ := entry.(object)
+	primary, _ := inner[keyOf(inner, "primary")].(bool)
+	return primary
+}
+
+// demote has no other entry be the primary one (section 3.5.2).
+func demote(list []any, but int) {
+	for i, e := range list {
+		if inner, _ := e.(object); i != but && isPrimary(e) {
+			inner[keyOf(inner, "primary")] = false
+		}
+	}
 }
 
 // setEntries works on the entries of a list that the filter finds.
@@ -152,6 +199,7 @@ func (p *path) setEntries(o object, name, kind string, v any) error {
 	list, _ := o[name].([]any)
 	found := false
 	kept := list[:0:0]
+	primary := -1
 	for _, e := range list {
 		inner, ok := e.(object)
 		if !ok || !p.where(inner) {
@@ -168,14 +216,22 @@ func (p *path) setEntries(o object, name, kind string, v any) error {
 			inner[keyOf(inner, p.sub)] = v
 		default:
 			fields, ok := v.(object)
-			if !ok {
+			switch {
+			case !ok:
 				return bad("invalidValue", "value is not an object")
-			}
-			for k, v := range fields {
-				inner[keyOf(inner, k)] = v
+			case kind == "replace": // the entry, not parts of it (section 3.5.2.3)
+				inner = maps.Clone(fields)
+			default:
+				merged(inner, fields)
 			}
 		}
+		if isPrimary(inner) && setsPrimary(p.sub, v) {
+			primary = len(kept)
+		}
 		kept = append(kept, inner)
+	}
+	if primary >= 0 {
+		demote(kept, primary)
 	}
 	if !found && kind != "remove" {
 		// RFC 7644 has a replace fail; Entra and Okta count on the entry being made.
@@ -197,6 +253,16 @@ func (p *path) setEntries(o object, name, kind string, v any) error {
 	}
 	o[name] = kept
 	return nil
+}
+
+// setsPrimary tells whether what is written to entries, or to that part of them, says which is the primary one.
+func setsPrimary(sub string, v any) bool {
+	if sub != "" {
+		return strings.EqualFold(sub, "primary")
+	}
+	fields, _ := v.(object)
+	_, says := fields[keyOf(fields, "primary")]
+	return says
 }
 
 func multiple(name string) bool {

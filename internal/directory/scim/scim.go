@@ -23,6 +23,7 @@ const (
 	userSchema       = "urn:ietf:params:scim:schemas:core:2.0:User"
 	groupSchema      = "urn:ietf:params:scim:schemas:core:2.0:Group"
 	enterpriseSchema = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+	patchSchema      = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 	userKind  = "User"
 	groupKind = "Group"

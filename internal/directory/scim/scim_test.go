@@ -26,6 +26,7 @@ type provider struct {
 	t       *testing.T
 	source  *Source
 	dir     *directory.Directory
+	clock   *clock.Manual
 	headers http.Header
 	last    *httptest.ResponseRecorder
 }
@@ -43,7 +44,7 @@ func openStore(t *testing.T, file string) state.Store {
 func newProvider(t *testing.T, store state.Store) *provider {
 	t.Helper()
 	c := clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
-	p := &provider{t: t, source: NewService(store, c).Open(token), headers: http.Header{"Authorization": {"Bearer " + token}}}
+	p := &provider{t: t, clock: c, source: NewService(store, c).Open(token), headers: http.Header{"Authorization": {"Bearer " + token}}}
 	p.dir = directory.New(directory.Options{Clock: c, Sources: []directory.Source{p.source}})
 	if err := p.dir.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
@@ -218,7 +219,17 @@ func TestRefusals(t *testing.T) {
 		{"PATCH", "/Users/" + id, `{"Operations":[]}`, 400, "invalidSyntax"},
 		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"move","path":"a"}]}`, 400, "invalidSyntax"},
 		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"remove"}]}`, 400, "noTarget"},
-		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"remove","path":"userName"}]}`, 400, "invalidValue"},
+		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"remove","path":"userName"}]}`, 400, "mutability"},
+		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"replace","path":"userName","value":""}]}`, 400, "invalidValue"},
+		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"replace","path":"id","value":"x"}]}`, 400, "mutability"},
+		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"add","path":"groups","value":[{"value":"x"}]}]}`, 400, "mutability"},
+		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"replace","path":"emails[type sw \"work\"].value","value":"x"}]}`, 400, "noTarget"},
+		{"PATCH", "/Users/" + id, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"Operations":[{"op":"replace","path":"title","value":"x"}]}`, 400, "invalidSyntax"},
+		{"POST", "/Users", `{"userName":"b","schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"]}`, 400, "invalidSyntax"},
+		{"POST", "/Users", `{"userName":"b","name":"B"}`, 400, "invalidValue"},
+		{"POST", "/Users", `{"userName":"b","emails":"b@example.com"}`, 400, "invalidValue"},
+		{"POST", "/Users", `{"userName":"b","emails":["b@example.com"]}`, 400, "invalidValue"},
+		{"POST", "/Groups", `{"displayName":"g","members":[{"value":1}]}`, 400, "invalidValue"},
 		{"PATCH", "/Users/" + id, `{"Operations":[{"op":"add","path":"emails[type eq","value":1}]}`, 400, "invalidPath"},
 		{"PATCH", "/Users/nobody", `{"Operations":[{"op":"replace","path":"active","value":false}]}`, 404, ""},
 		{"PUT", "/Groups/" + id, `{"displayName":"x"}`, 404, ""},
@@ -226,6 +237,12 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/Users?filter=" + strings.Repeat("(", 30), "", 400, "invalidFilter"},
 		{"GET", "/Users?filter=" + strings.Repeat("a", 5000), "", 400, "invalidFilter"},
 		{"GET", "/Users?count=many", "", 400, "invalidValue"},
+		{"GET", "/Users?filter=active+gt+true", "", 400, "invalidFilter"},
+		{"GET", "/Users?filter=userName+sw+1", "", 400, "invalidFilter"},
+		{"GET", "/Schemas?filter=id+pr", "", 403, ""},
+		{"PUT", "/Users", `{"userName":"b"}`, 405, ""},
+		{"POST", "/Users/" + id, `{"userName":"b"}`, 405, ""},
+		{"DELETE", "/ServiceProviderConfig", "", 405, ""},
 		{"POST", "/Bulk", `{}`, 501, ""},
 		{"GET", "/Me", "", 501, ""},
 		{"GET", "/Nothing", "", 404, ""},
@@ -347,6 +364,75 @@ func FuzzFilter(f *testing.F) {
 			where(object{"a": []any{object{"b": "c", "value": 1.0}}, "userName": "a"})
 		}
 		o := object{"a": []any{object{"b": "c"}}}
-		_ = apply(o, []operation{{Op: "add", Path: text, Value: "x"}, {Op: "remove", Path: text}})
+		_ = apply(userKind, o, []operation{{Op: "add", Path: text, Value: "x"}, {Op: "remove", Path: text}})
 	})
+}
+
+// What PATCH does to complex and multi-valued attributes (RFC 7644, section 3.5.2).
+func TestPatchParts(t *testing.T) {
+	p := newProvider(t, openStore(t, filepath.Join(t.TempDir(), "state.db")))
+	id := p.do("POST", "/Users", `{"userName":"sam","name":{"givenName":"Sam","familyName":"Reed"},"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"north","costCenter":"1"},
+		"emails":[{"type":"work","value":"w@example.com","primary":true},{"type":"home","value":"h@example.com","display":"Home"}]}`, 201)["id"].(string)
+	patch := func(op string) {
+		t.Helper()
+		p.do("PATCH", "/Users/"+id, `{"schemas":["`+patchSchema+`"],"Operations":[`+op+`]}`, 200)
+	}
+	want := func(attribute, want string) {
+		t.Helper()
+		got, err := json.Marshal(p.do("GET", "/Users/"+id, "", 200)[attribute])
+		if err != nil || string(got) != want {
+			t.Errorf("%s is %s, want %s", attribute, got, want)
+		}
+	}
+	// What is not given of a complex attribute stays.
+	patch(`{"op":"replace","path":"name","value":{"familyName":"Reid"}}`)
+	want("name", `{"familyName":"Reid","givenName":"Sam"}`)
+	patch(`{"op":"add","path":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User","value":{"department":"south"}}`)
+	want(enterpriseSchema, `{"costCenter":"1","department":"south"}`)
+	// There is one primary value: the last that was made it.
+	patch(`{"op":"replace","path":"emails[type eq \"home\"].primary","value":true}`)
+	want("emails", `[{"primary":false,"type":"work","value":"w@example.com"},{"display":"Home","primary":true,"type":"home","value":"h@example.com"}]`)
+	if u := p.user("sam"); u.Email != "h@example.com" {
+		t.Error(u.Email)
+	}
+	patch(`{"op":"add","path":"emails","value":[{"type":"other","value":"o@example.com","primary":true}]}`)
+	if u := p.user("sam"); u.Email != "o@example.com" {
+		t.Error(u.Email)
+	}
+	// Values that a filter finds are replaced as a whole, added to in part.
+	patch(`{"op":"replace","path":"emails[type eq \"home\"]","value":{"type":"home","value":"new@example.com"}}`)
+	patch(`{"op":"add","path":"emails[type eq \"work\"]","value":{"display":"Work"}}`)
+	want("emails", `[{"display":"Work","primary":false,"type":"work","value":"w@example.com"},{"type":"home","value":"new@example.com"},{"primary":true,"type":"other","value":"o@example.com"}]`)
+	patch(`{"op":"remove","path":"emails[type eq \"work\" or type eq \"other\"]"}`)
+	want("emails", `[{"type":"home","value":"new@example.com"}]`)
+}
+
+// Of a resource only what is asked for is sent (RFC 7644, section 3.9).
+func TestSelectedAttributes(t *testing.T) {
+	p := newProvider(t, openStore(t, filepath.Join(t.TempDir(), "state.db")))
+	id := p.do("POST", "/Users", `{"userName":"sam","title":"T","name":{"givenName":"Sam","familyName":"Reed"},"emails":[{"type":"work","value":"w@example.com"}],
+		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"north","costCenter":"1"}}`, 201)["id"].(string)
+	p.do("POST", "/Groups", `{"displayName":"north","members":[{"value":"`+id+`"}]}`, 201)
+	for query, want := range map[string]string{
+		"attributes=USERNAME":                            `{"id":"#","userName":"sam"}`,
+		"attributes=name.familyName,emails.value":        `{"emails":[{"value":"w@example.com"}],"id":"#","name":{"familyName":"Reed"}}`,
+		"attributes=name,name.familyName":                `{"id":"#","name":{"familyName":"Reed","givenName":"Sam"}}`,
+		"attributes=nothing":                             `{"id":"#"}`,
+		"attributes=groups.display":                      `{"groups":[{"display":"north"}],"id":"#"}`,
+		"attributes=" + enterpriseSchema + ":department": `{"id":"#","` + enterpriseSchema + `":{"department":"north"}}`,
+		"excludedAttributes=id,meta,groups,emails,title,name.givenName," + enterpriseSchema: `{"id":"#","name":{"familyName":"Reed"},"userName":"sam"}`,
+	} {
+		got := p.do("GET", "/Users/"+id+"?"+query, "", 200)
+		if got["schemas"] == nil {
+			t.Errorf("%s: no schemas", query)
+		}
+		delete(got, "schemas")
+		b, err := json.Marshal(got)
+		if want = strings.Replace(want, "#", id, 1); err != nil || string(b) != want {
+			t.Errorf("%s: %s, want %s", query, b, want)
+		}
+	}
+	if got := p.do("GET", "/Users/"+id, "", 200); got["title"] != "T" || got["name"].(object)["givenName"] != "Sam" {
+		t.Error("the resource itself was changed")
+	}
 }
