@@ -44,7 +44,7 @@ Nothing is changed, and the running server is not asked: who has logged in (dire
 	}
 	configFlags(show)
 	show.Flags().Bool("json", false, "Print JSON, for programs")
-	users.AddCommand(list, show)
+	users.AddCommand(list, show, usersRefreshCommand())
 	return users
 }
 

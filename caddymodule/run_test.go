@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -53,6 +54,7 @@ type world struct {
 	policy   string // lines in the policy
 	extra    string // further options of the app
 	global   string // further global options
+	admin    string // address of the administration endpoint; empty: there is none
 	tunnels  string // options of the reverse_proxy that WebSockets have to themselves; empty: they have none
 	manual   bool   // the clock stands still
 }
@@ -104,7 +106,7 @@ func (w *world) write(name, content string) {
 
 func (w *world) caddyfile() string {
 	return `{
-	admin off
+	admin ` + cmp.Or(w.admin, "off") + `
 	auto_https off
 	persist_config off
 	skip_install_trust

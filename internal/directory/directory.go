@@ -96,6 +96,7 @@ type Directory struct {
 	now atomic.Pointer[snapshot]
 
 	refreshing sync.Mutex // one application of answers or rebuild at a time
+	shared     shared
 
 	mu       sync.Mutex // guards what is below, and writing now; never held over I/O or while an index is built
 	feeds    []*feed
@@ -141,6 +142,7 @@ func New(o Options) *Directory {
 	if d.timeout <= 0 {
 		d.timeout = time.Minute
 	}
+	d.shared.running = make(chan struct{}, 1)
 	d.now.Store(&snapshot{base: buildIndex(nil)})
 	for i, s := range o.Sources {
 		f := &feed{Source: s}
