@@ -12,9 +12,12 @@ import (
 )
 
 // elsewhere has sam and alice in a directory elsewhere and nowhere else.
-func elsewhere(t *testing.T, directory string) (w *world, alice client) {
+func elsewhere(t *testing.T, directory string, edit ...func(*world)) (w *world, alice client) {
 	t.Helper()
 	w = newWorld(t)
+	for _, f := range edit {
+		f(w)
+	}
 	w.write("users.yaml", "users:\n  - {id: u1, username: owner, groups: [account-owners]}\n")
 	w.extra = directory
 	w.mustLoad()
@@ -24,24 +27,34 @@ func elsewhere(t *testing.T, directory string) (w *world, alice client) {
 	return w, alice
 }
 
-// TestDirectoryLDAP: deactivated in LDAP, an account can't be used any longer; while the server is down, its facts
-// count, also over a reload.
-func TestDirectoryLDAP(t *testing.T) {
-	const entry = "dn: uid=%,ou=people,dc=example,dc=com\nobjectClass: inetOrgPerson\nobjectClass: windowsAccount\nuid: %\ncn: %\nsn: %\nuserAccountControl: 512\n\n"
-	const group = "dn: cn=%s,ou=groups,dc=example,dc=com\nobjectClass: groupOfNames\ncn: %s\nmember: uid=%u,ou=people,dc=example,dc=com\n\n"
+const (
+	ldapEntry = "dn: uid=%,ou=people,dc=example,dc=com\nobjectClass: inetOrgPerson\nobjectClass: windowsAccount\nuid: %\ncn: %\nsn: %\nuserAccountControl: 512\n\n"
+	ldapGroup = "dn: cn=%s,ou=groups,dc=example,dc=com\nobjectClass: groupOfNames\ncn: %s\nmember: uid=%u,ou=people,dc=example,dc=com\n\n"
+)
+
+// startSlapd starts a server with sam and alice, and returns the directory that reads it.
+func startSlapd(t *testing.T, every string) (slapd *dirtest.Slapd, directory string) {
+	t.Helper()
 	groupOf := func(name, member string) string {
-		return strings.NewReplacer("%s", name, "%u", member).Replace(group)
+		return strings.NewReplacer("%s", name, "%u", member).Replace(ldapGroup)
 	}
-	slapd := dirtest.StartSlapd(t, strings.ReplaceAll(entry, "%", "sam")+strings.ReplaceAll(entry, "%", "alice")+groupOf("support", "alice")+groupOf("fieldworkers", "sam"))
-	w, alice := elsewhere(t, `directory ldap ldap://`+slapd.Addr+` {
+	slapd = dirtest.StartSlapd(t, strings.ReplaceAll(ldapEntry, "%", "sam")+strings.ReplaceAll(ldapEntry, "%", "alice")+groupOf("support", "alice")+groupOf("fieldworkers", "sam"))
+	return slapd, `directory ldap ldap://` + slapd.Addr + ` {
 			base ou=people,dc=example,dc=com
 			bind cn=reader,dc=example,dc=com
 			password read&er
 			groups search ou=groups,dc=example,dc=com
 			start_tls
-			ca `+slapd.CA+`
-			every 1s
-		}`)
+			ca ` + slapd.CA + `
+			every ` + every + `
+		}`
+}
+
+// TestDirectoryLDAP: deactivated in LDAP, an account can't be used any longer; while the server is down, its facts
+// count, also over a reload.
+func TestDirectoryLDAP(t *testing.T) {
+	slapd, directory := startSlapd(t, "1s")
+	w, alice := elsewhere(t, directory)
 
 	slapd.Stop()
 	w.mustLoad()

@@ -32,7 +32,12 @@ func (s *SQLDirectory) Provision(caddy.Context) error {
 	if err := resolve("directory sql", &s.URL); err != nil {
 		return err
 	}
-	return resolvePath("directory sql ca", &s.CA)
+	for option, path := range map[string]*string{" ca": &s.CA, " client_cert": &s.ClientCert, " client_cert's key": &s.ClientKey} {
+		if err := resolvePath("directory sql"+option, path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Validate checks the settings. It dials nothing.
@@ -49,7 +54,7 @@ func (s *SQLDirectory) Validate() error {
 
 func (s *SQLDirectory) options() sql.Options {
 	return sql.Options{
-		URL: s.URL, CA: s.CA, Query: s.Query, GroupsQuery: s.GroupsQuery, Separator: s.Separator,
+		URL: s.URL, CA: s.CA, ClientCert: s.ClientCert, ClientKey: s.ClientKey, Query: s.Query, GroupsQuery: s.GroupsQuery, Separator: s.Separator,
 		Timeout: s.Timeout.Std(), Every: s.Every.Std(), Keep: s.Keep.Std(), Limit: s.Limit,
 	}
 }
@@ -70,6 +75,7 @@ func (s *SQLDirectory) OpenSource(context.Context, Env) (Source, error) {
 //	    groups_query <query>
 //	    separator    <text>
 //	    ca           <file>
+//	    client_cert  <file> <key-file>
 //	    every        <duration>
 //	    keep         <duration>
 //	    timeout      <duration>
@@ -86,7 +92,7 @@ func (s *SQLDirectory) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("%s: unexpected %q; its options go into a block: %s { … }", what, args[1], what)
 	}
 	s.URL = args[0]
-	options := append([]string{"query", "groups_query", "separator", "ca"}, pollingOptions...)
+	options := append([]string{"query", "groups_query", "separator", "ca", "client_cert"}, pollingOptions...)
 	err := readBlock(d, what, options, func(b *block, option string) error {
 		switch option {
 		case "query":
@@ -97,6 +103,16 @@ func (s *SQLDirectory) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return b.value(option, &s.Separator, `";"`)
 		case "ca":
 			return b.value(option, &s.CA, "/etc/ssl/db-ca.pem")
+		case "client_cert":
+			if err := b.once(option); err != nil {
+				return err
+			}
+			files, err := b.values(option, 2, 2, option+" /etc/ssl/reader.pem /etc/ssl/reader-key.pem")
+			if err != nil {
+				return err
+			}
+			s.ClientCert, s.ClientKey = files[0], files[1]
+			return nil
 		}
 		return parsePolling(b, option, &s.Polling)
 	})

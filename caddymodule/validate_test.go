@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net"
 	"os"
@@ -64,25 +65,59 @@ func TestValidateHasNoEffects(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("from-a-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	provider, asked := listener(t)
-	clickhouse, dialled := listener(t)
+	servers := map[string]string{} // address by what it is for
+	connections := map[string]*atomic.Int64{}
+	for _, name := range []string{"oidc", "clickhouse", "ldap", "ldaps", "postgres", "mysql", "smtp", "webhook", "slack"} {
+		servers[name], connections[name] = listener(t)
+	}
+	t.Setenv("SCIM_TOKEN", "0123456789abcdef0123456789abcdef")
+	t.Setenv("WEBHOOK_SECRET", "whsec_"+base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	t.Setenv("SLACK_URL", "https://"+servers["slack"]+"/services/T0/B0/x")
 	err := validate(t, `{
 	impersonate {
 		state sqlite not/there/state.db
 		oidc {
-			issuer http://`+provider+`/realms/main
+			issuer http://`+servers["oidc"]+`/realms/main
 			client_id gateway
 			client_secret {file.`+secret+`}
 		}
 		directory file not/there/users.yaml
+		directory scim {
+			bearer {env.SCIM_TOKEN}
+		}
+		directory ldap ldap://`+servers["ldap"]+` ldaps://`+servers["ldaps"]+` {
+			base ou=people,dc=example,dc=com
+			bind cn=reader,dc=example,dc=com
+			password {env.CH_PASSWORD}
+			start_tls
+			groups search ou=groups,dc=example,dc=com
+		}
+		directory sql postgres://reader:{env.CH_PASSWORD}@`+servers["postgres"]+`/app?sslmode=verify-full {
+			query "SELECT login AS username FROM users"
+		}
+		directory sql mysql://reader:{env.CH_PASSWORD}@`+servers["mysql"]+`/app?tls=true {
+			query "SELECT login AS username FROM users"
+		}
+		directory sql sqlite://`+dir+`/app.db {
+			query "SELECT login AS username FROM users"
+		}
 		directory seen
+		notify email smtp://`+servers["smtp"]+` {
+			from "Help desk <help@example.com>"
+			username gateway
+			password {env.CH_PASSWORD}
+		}
+		notify webhook https://`+servers["webhook"]+`/impersonations {
+			secret {env.WEBHOOK_SECRET}
+		}
+		notify slack {env.SLACK_URL}
 		policy support {
 			actor group support
 			target group fieldworkers
 		}
 		audit {
 			journal not/there/journal
-			clickhouse clickhouse://writer:{env.CH_PASSWORD}@`+clickhouse+`,nowhere.invalid:9000/impersonate
+			clickhouse clickhouse://writer:{env.CH_PASSWORD}@`+servers["clickhouse"]+`,nowhere.invalid:9000/impersonate
 			sqlite not/there/audit.db
 		}
 	}
@@ -98,8 +133,10 @@ http://127.0.0.1:0 {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 		t.Errorf("it made %v, %v", entries, err)
 	}
-	if n := asked.Load() + dialled.Load(); n != 0 {
-		t.Errorf("it made %d connections", n)
+	for name, n := range connections {
+		if n := n.Load(); n != 0 {
+			t.Errorf("it connected to the server of %s, %d times", name, n)
+		}
 	}
 	nodes.Range(func(key, _ any) bool { t.Errorf("the state %v is open", key); return true })
 	trails.Range(func(key, _ any) bool { t.Errorf("the journal %v is open", key); return true })

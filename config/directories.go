@@ -184,6 +184,10 @@ type SQLDirectory struct {
 	URL string `json:"url"`
 	// CA is a file of PEM certificates to trust instead of the system's; with it, the connection is encrypted.
 	CA string `json:"ca,omitempty"`
+	// ClientCert and ClientKey are files of the PEM certificate to show the server, and of its key; with them, the
+	// connection is encrypted. They are read again for each connection.
+	ClientCert string `json:"client_cert,omitempty"`
+	ClientKey  string `json:"client_key,omitempty"`
 	// Query gives a row for each account. Its columns are known by name: username is required; id, name, email, active
 	// and groups are optional; others become attributes. Required.
 	Query string `json:"query"`
@@ -206,6 +210,9 @@ func (s *SQLDirectory) Validate() error {
 	errs := []error{s.validate(what)}
 	if s.URL == "" {
 		errs = append(errs, errors.New(what+": no address; write such as postgres://reader@db/app"))
+	}
+	if (s.ClientCert == "") != (s.ClientKey == "") {
+		errs = append(errs, errors.New(what+": client_cert: a certificate and its key go together; write client_cert /etc/ssl/reader.pem /etc/ssl/reader-key.pem"))
 	}
 	if strings.TrimSpace(s.Query) == "" {
 		errs = append(errs, errors.New(what+`: query: missing; write such as "SELECT id, login AS username, active FROM users"`))

@@ -10,9 +10,11 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
-// Database is a running PostgreSQL or MariaDB.
+// Database is a running PostgreSQL or MariaDB, which encrypts connections that ask for it. The account named [ClientName]
+// gets in by an encrypted connection with the client's certificate alone.
 type Database struct {
 	*Server
+	Certificates
 	// URL names its database app, for its owner.
 	URL string
 	// Exec runs statements as its owner.
@@ -37,8 +39,12 @@ func StartPostgres(t *testing.T) *Database {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.Certificates = certify(t, dir)
+	write(t, filepath.Join(data, "pg_hba.conf"), "hostssl all "+ClientName+" all cert\nhost all "+ClientName+" all reject\nhost all all 127.0.0.1/32 trust\n")
+	give(t, as, dir)
 	d.start = func() *exec.Cmd {
-		return command("postgres", "-D", data, "-h", host, "-p", port, "-k", "", "-c", "fsync=off", "-c", "log_statement=none")
+		return command("postgres", "-D", data, "-h", host, "-p", port, "-k", "", "-c", "fsync=off", "-c", "log_statement=none", "-c", "ssl=on",
+			"-c", "ssl_ca_file="+d.CA, "-c", "ssl_cert_file="+filepath.Join(dir, "cert.pem"), "-c", "ssl_key_file="+filepath.Join(dir, "key.pem"))
 	}
 	d.ready = func() bool {
 		return command("psql", "postgresql://test@"+d.Addr+"/postgres", "-c", "SELECT 1").Run() == nil
@@ -53,7 +59,7 @@ func StartPostgres(t *testing.T) *Database {
 		}
 		Run(t, command("psql", args...))
 	}
-	d.Exec("CREATE ROLE reader LOGIN PASSWORD 're@der'")
+	d.Exec("CREATE ROLE reader LOGIN PASSWORD 're@der'", "CREATE ROLE "+ClientName+" LOGIN")
 	return d
 }
 
@@ -75,8 +81,11 @@ func StartMariaDB(t *testing.T) *Database {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.Certificates = certify(t, dir)
+	give(t, as, dir)
 	d.start = func() *exec.Cmd {
-		return command(server, "--no-defaults", "--datadir="+data, "--socket="+socket, "--bind-address="+host, "--port="+port, "--pid-file="+filepath.Join(dir, "pid"),
+		return command(server, "--no-defaults", "--ssl-ca="+d.CA, "--ssl-cert="+filepath.Join(dir, "cert.pem"), "--ssl-key="+filepath.Join(dir, "key.pem"),
+			"--datadir="+data, "--socket="+socket, "--bind-address="+host, "--port="+port, "--pid-file="+filepath.Join(dir, "pid"),
 			"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--character-set-server=utf8mb4")
 	}
 	client := func(args ...string) *exec.Cmd {
@@ -90,7 +99,8 @@ func StartMariaDB(t *testing.T) *Database {
 			Run(t, client("app", "-e", s))
 		}
 	}
-	Run(t, client("-e", "CREATE DATABASE app; CREATE USER reader@'%' IDENTIFIED BY 're@der'; GRANT ALL ON app.* TO reader@'%'"))
+	Run(t, client("-e", "CREATE DATABASE app; CREATE USER reader@'%' IDENTIFIED BY 're@der'; GRANT ALL ON app.* TO reader@'%'; "+
+		"CREATE USER "+ClientName+"@'%' REQUIRE X509; GRANT SELECT ON app.* TO "+ClientName+"@'%'"))
 	d.URL = "mariadb://reader:re%40der@" + d.Addr + "/app"
 	return d
 }

@@ -143,3 +143,20 @@ func demoted(t *testing.T, account string) (as *syscall.SysProcAttr, dir string)
 	}
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, dir
 }
+
+// give makes the files in dir theirs who run it: servers refuse keys that others could read.
+func give(t *testing.T, as *syscall.SysProcAttr, dir string) {
+	t.Helper()
+	if as.Credential == nil {
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if err := os.Chown(f, int(as.Credential.Uid), int(as.Credential.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,21 +1,12 @@
 package dirtest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
@@ -23,9 +14,8 @@ import (
 // Slapd is a running OpenLDAP for dc=example,dc=com: by ldap:// at Addr, with StartTLS, and by ldaps:// at TLSAddr.
 type Slapd struct {
 	*Server
+	Certificates
 	TLSAddr string
-	// CA is the file of the certificate that its own is signed with: itself.
-	CA string
 }
 
 const (
@@ -88,8 +78,8 @@ func StartSlapd(t *testing.T, ldif string) *Slapd {
 	t.Helper()
 	slapd := program(t, "/usr/sbin/slapd")
 	dir := t.TempDir()
-	s := &Slapd{Server: &Server{t: t, over: syscall.SIGINT, Addr: freeport.Addr(t), Dir: dir}, TLSAddr: freeport.Addr(t), CA: filepath.Join(dir, "cert.pem")}
-	certify(t, dir)
+	s := &Slapd{Server: &Server{t: t, over: syscall.SIGINT, Addr: freeport.Addr(t), Dir: dir}, TLSAddr: freeport.Addr(t)}
+	s.Certificates = certify(t, dir)
 	write(t, filepath.Join(dir, "slapd.conf"), strings.ReplaceAll(slapdConf, "@DIR@", dir))
 	write(t, filepath.Join(dir, "init.ldif"), slapdBase+ldif)
 	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
@@ -109,30 +99,6 @@ func write(t *testing.T, path, content string) {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// certify makes a certificate for 127.0.0.1.
-func certify(t *testing.T, dir string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a test's server"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
-	write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
 }
 
 // Modify gives an entry's attribute that value.

@@ -181,14 +181,17 @@ func TestEncrypted(t *testing.T) {
 		ca       string
 		want     string
 	}{
-		"ldaps":              {"ldaps://" + slapd.TLSAddr, false, slapd.CA, ""},
-		"StartTLS":           {"ldap://" + slapd.Addr, true, slapd.CA, ""},
-		"ldaps, unknown":     {"ldaps://" + slapd.TLSAddr, false, "", "unknown authority"},
-		"StartTLS, unknown":  {"ldap://" + slapd.Addr, true, "", "unknown authority"},
-		"another name":       {"ldaps://" + strings.Replace(slapd.TLSAddr, "127.0.0.1", "localhost", 1), false, slapd.CA, "localhost"},
-		"ldaps to ldap":      {"ldaps://" + slapd.Addr, false, slapd.CA, "encrypting the connection"},
-		"CA that is missing": {"ldaps://" + slapd.TLSAddr, false, "not/there", "reading ca"},
-		"CA that is none":    {"ldaps://" + slapd.TLSAddr, false, slapd.Dir + "/slapd.conf", "no certificate in PEM"},
+		"ldaps":                  {"ldaps://" + slapd.TLSAddr, false, slapd.CA, ""},
+		"StartTLS":               {"ldap://" + slapd.Addr, true, slapd.CA, ""},
+		"ldaps, unknown":         {"ldaps://" + slapd.TLSAddr, false, "", "unknown authority"},
+		"StartTLS, unknown":      {"ldap://" + slapd.Addr, true, "", "unknown authority"},
+		"ldaps, wrong CA":        {"ldaps://" + slapd.TLSAddr, false, slapd.OtherCA, "unknown authority"},
+		"StartTLS, wrong CA":     {"ldap://" + slapd.Addr, true, slapd.OtherCA, "unknown authority"},
+		"StartTLS, another name": {"ldap://" + strings.Replace(slapd.Addr, "127.0.0.1", "localhost", 1), true, slapd.CA, "localhost"},
+		"another name":           {"ldaps://" + strings.Replace(slapd.TLSAddr, "127.0.0.1", "localhost", 1), false, slapd.CA, "localhost"},
+		"ldaps to ldap":          {"ldaps://" + slapd.Addr, false, slapd.CA, "encrypting the connection"},
+		"CA that is missing":     {"ldaps://" + slapd.TLSAddr, false, "not/there", "reading ca"},
+		"CA that is none":        {"ldaps://" + slapd.TLSAddr, false, slapd.Dir + "/slapd.conf", "no certificate in PEM"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options(slapd)

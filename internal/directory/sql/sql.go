@@ -31,12 +31,15 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 )
 
-// Options are where the accounts are and how they are asked for. CA, GroupsQuery and Separator are optional.
+// Options are where the accounts are and how they are asked for. CA, ClientCert with ClientKey, GroupsQuery and Separator are optional.
 type Options struct {
 	// URL is postgres://user:password@host:5432/database, mysql:// or mariadb:// likewise, or sqlite:///path.
 	URL string
 	// CA is a file of PEM certificates to trust instead of the system's; with it, the connection is encrypted.
 	CA string
+	// ClientCert and ClientKey are files of the PEM certificate to show the server, and of its key; with them, the connection is
+	// encrypted. They are read again for each connection.
+	ClientCert, ClientKey string
 	// Query gives a row for each account: a column username, and optionally id, name, email, active and groups; others
 	// are attributes.
 	Query string
@@ -63,7 +66,7 @@ const (
 	sqliteKind   = "sqlite"
 )
 
-// New is the source with these options. Nothing is dialled or opened before Users; only CA is read. Errors don't
+// New is the source with these options. Nothing is dialled or opened before Users; only CA, ClientCert and ClientKey are read. Errors don't
 // repeat the URL, which may hold a password.
 func New(o Options) (*Source, error) {
 	if o.Separator == "" {
@@ -106,12 +109,12 @@ func (s *Source) postgres() (driver.Connector, error) {
 	if err != nil {
 		return nil, errors.New("the address is none that PostgreSQL knows; write such as postgres://reader:password@host:5432/database?sslmode=verify-full")
 	}
-	if s.CA != "" {
-		if cfg.TLSConfig, err = tlsConfig(s.CA, cfg.Host); err != nil {
+	if s.encrypts() {
+		if cfg.TLSConfig, err = s.tlsConfig(cfg.Host); err != nil {
 			return nil, err
 		}
 		for _, f := range cfg.Fallbacks { // sslmode=prefer would go on without
-			if f.TLSConfig, err = tlsConfig(s.CA, f.Host); err != nil {
+			if f.TLSConfig, err = s.tlsConfig(f.Host); err != nil {
 				return nil, err
 			}
 		}
@@ -139,8 +142,8 @@ func (s *Source) mysql(u *url.URL) (driver.Connector, error) {
 	cfg.MultiStatements, cfg.AllowAllFiles, cfg.ParseTime = false, false, false
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = s.Timeout, s.Timeout, s.Timeout
 	cfg.Logger = &mysql.NopLogger{}
-	if s.CA != "" {
-		if cfg.TLS, err = tlsConfig(s.CA, host); err != nil {
+	if s.encrypts() {
+		if cfg.TLS, err = s.tlsConfig(host); err != nil {
 			return nil, err
 		}
 		cfg.TLSConfig = ""
@@ -156,16 +159,35 @@ func openSQLite(u *url.URL) (*sql.DB, error) {
 	return sql.Open("sqlite", file.String())
 }
 
-func tlsConfig(ca, host string) (*tls.Config, error) {
-	pem, err := os.ReadFile(ca)
-	if err != nil {
-		return nil, fmt.Errorf("reading ca: %w", err)
+// encrypts tells whether the options ask for it; else the address says.
+func (s *Source) encrypts() bool { return s.CA != "" || s.ClientCert != "" }
+
+func (s *Source) tlsConfig(host string) (*tls.Config, error) {
+	cfg := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if s.CA != "" {
+		pem, err := os.ReadFile(s.CA)
+		if err != nil {
+			return nil, fmt.Errorf("reading ca: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("reading ca: %s has no certificate in PEM", s.CA)
+		}
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("reading ca: %s has no certificate in PEM", ca)
+	if s.ClientCert != "" {
+		load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			cert, err := tls.LoadX509KeyPair(s.ClientCert, s.ClientKey)
+			if err != nil {
+				return nil, fmt.Errorf("reading client_cert: %w", err)
+			}
+			return &cert, nil
+		}
+		if _, err := load(nil); err != nil {
+			return nil, err
+		}
+		cfg.GetClientCertificate = load
 	}
-	return &tls.Config{RootCAs: pool, ServerName: host, MinVersion: tls.VersionTLS12}, nil
+	return cfg, nil
 }
 
 // Close closes its connection.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -211,6 +212,71 @@ func TestMariaDB(t *testing.T) {
 	o.URL, o.Query = strings.Replace(db.URL, "re%40der", "re%40der2", 1), "SELECT 1 AS username"
 	fails(t, o, "Access denied")
 	again(t, db, Options{URL: db.URL, Query: "SELECT login AS username FROM users"})
+}
+
+// encrypts checks who is let in, and that what is sent can't be read on the way. Plain is the address without options; ask is a
+// query whose username is empty on a connection that is not encrypted.
+func encrypts(t *testing.T, db *dirtest.Database, plain, verified, ask string) {
+	t.Helper()
+	named := func(url string) string { return strings.Replace(url, "127.0.0.1", "localhost", 1) }
+	certified := regexp.MustCompile(`//[^@]*@`).ReplaceAllString(plain, "//"+dirtest.ClientName+"@")
+	for name, tt := range map[string]struct {
+		o    Options
+		want string // of the error; empty: it is read
+	}{
+		"ca":                          {Options{URL: plain, CA: db.CA}, ""},
+		"ca, whatever the address":    {Options{URL: strings.NewReplacer("verify-full", "disable", "true", "false").Replace(verified), CA: db.CA}, ""},
+		"wrong ca":                    {Options{URL: plain, CA: db.OtherCA}, "unknown authority"},
+		"the system's":                {Options{URL: verified}, "unknown authority"},
+		"another name":                {Options{URL: named(plain), CA: db.CA}, "localhost"},
+		"certificate":                 {Options{URL: certified, CA: db.CA, ClientCert: db.ClientCert, ClientKey: db.ClientKey}, ""},
+		"certificate without the ca":  {Options{URL: certified, ClientCert: db.ClientCert, ClientKey: db.ClientKey}, "unknown authority"},
+		"the account without one":     {Options{URL: certified, CA: db.CA}, dirtest.ClientName},
+		"the account, not encrypted":  {Options{URL: certified}, dirtest.ClientName},
+		"certificate of another name": {Options{URL: named(certified), CA: db.CA, ClientCert: db.ClientCert, ClientKey: db.ClientKey}, "localhost"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := tt.o
+			o.Query = ask
+			if tt.want != "" {
+				fails(t, o, tt.want)
+				return
+			}
+			for username := range read(t, o) {
+				if username == "" || username == "false" {
+					t.Error("not encrypted")
+				}
+				return
+			}
+			t.Error("nothing was read")
+		})
+	}
+	for want, o := range map[string]Options{
+		"reading ca: ":           {URL: plain, CA: "not/there"},
+		"no certificate in PEM":  {URL: plain, CA: db.ClientKey},
+		"reading client_cert: ":  {URL: plain, ClientCert: db.ClientCert, ClientKey: db.CA},
+		"reading client_cert: o": {URL: plain, ClientCert: "not/there", ClientKey: db.ClientKey},
+	} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+func TestPostgresEncrypted(t *testing.T) {
+	db := dirtest.StartPostgres(t)
+	plain := strings.TrimSuffix(db.URL, "?sslmode=disable")
+	encrypts(t, db, plain, plain+"?sslmode=verify-full", "SELECT ssl::text AS username FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+	// As the address alone says it.
+	o := Options{URL: "postgres://" + dirtest.ClientName + "@" + db.Addr + "/postgres?sslmode=verify-full&sslrootcert=" + db.CA + "&sslcert=" + db.ClientCert + "&sslkey=" + db.ClientKey, Query: "SELECT current_user::text AS username"}
+	if _, ok := read(t, o)[dirtest.ClientName]; !ok {
+		t.Error("not the account of the certificate")
+	}
+}
+
+func TestMariaDBEncrypted(t *testing.T) {
+	db := dirtest.StartMariaDB(t)
+	encrypts(t, db, db.URL, db.URL+"?tls=true", "SELECT variable_value AS username FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'")
 }
 
 // again: after the server was away, accounts are read as before.
