@@ -20,12 +20,14 @@ import (
 func policyCommand() *cobra.Command {
 	group := &cobra.Command{Use: "policy", Short: "Tries the policies of a configuration"}
 	test := &cobra.Command{
-		Use:   "test --actor <username> --target <username> [--at <time>] [--ip <address>] [--host <host>] [--json]",
-		Short: "Tells whether one may impersonate another, and what each policy says",
+		Use:   "test --actor <username> --target <username> [--at <time>] [--ip <address>] [--host <host>] [--actor-live <n>] [--target-live <n>] [--json]",
+		Short: "Tells whether one may impersonate another, and what each rule says",
 		Long: `
-Decides by the policies of the configuration, on what the directory's sources know now, and tells of each policy why it
-does or does not decide. The running server is not asked; how many impersonations there are is not known, so limits are
-not counted.
+Decides by the policies of the configuration, on what the directory's sources know now, and tells of each rule that comes
+before policies whether it holds (protect, withhold, power and so on), and of each policy why it does or does not decide.
+
+The running server is not asked. For limits, --actor-live and --target-live say how many impersonations of the two there
+are already; by default none.
 
 Without --ip and --host, policies that ask where a request comes from can't be decided. An actor whom the directory does
 not know is one who has logged in: name their groups with --actor-group.
@@ -39,6 +41,8 @@ Exit codes: 0 allowed; 4 refused; 1 it could not be told.`,
 	test.Flags().String("at", "", "When, such as 2026-03-02T10:00:00+01:00 (default: now)")
 	test.Flags().String("ip", "", "Where the request comes from")
 	test.Flags().String("host", "", "The site's host")
+	test.Flags().Int("actor-live", 0, "How many impersonations the actor has under way")
+	test.Flags().Int("target-live", 0, "How many impersonations of the target are under way")
 	check := &cobra.Command{
 		Use:   "check <file> [--json]",
 		Short: "Holds the policies to a table of expectations",
@@ -68,6 +72,9 @@ type question struct {
 	At          string   `yaml:"at"`
 	IP          string   `yaml:"ip"`
 	Host        string   `yaml:"host"`
+	// How many impersonations of the two there are already.
+	ActorLive  int `yaml:"actor_live"`
+	TargetLive int `yaml:"target_live"`
 }
 
 // input is the question on what the directory knows.
@@ -90,6 +97,10 @@ func (q *question) input(d *directory.Directory, now time.Time) (policy.Input, e
 		}
 		in.ClientIP = ip
 	}
+	if q.ActorLive < 0 || q.TargetLive < 0 {
+		return in, fmt.Errorf("actor_live and target_live: they count impersonations; write 0 or more")
+	}
+	in.Live = func(string, string) (int, int) { return q.ActorLive, q.TargetLive }
 	a, known := d.Person(&identity.Identity{Username: q.Actor, Groups: q.ActorGroups})
 	in.Actor = policy.Person{Identity: &a.Identity, Known: known, Active: a.Active}
 	if t, ok := d.Lookup(q.Target); ok {
@@ -110,6 +121,11 @@ func testPolicy(cmd *cobra.Command) (int, error) {
 	var err error
 	if q.ActorGroups, err = f.GetStringSlice("actor-group"); err != nil {
 		return 0, err
+	}
+	for name, into := range map[string]*int{"actor-live": &q.ActorLive, "target-live": &q.TargetLive} {
+		if *into, err = f.GetInt(name); err != nil {
+			return 0, err
+		}
 	}
 	asJSON, err := f.GetBool("json")
 	if err != nil {
@@ -171,9 +187,21 @@ func printExplanation(to io.Writer, q *question, in policy.Input, e *policy.Expl
 		if needs := requires(&e.Decision); len(needs) > 0 {
 			fmt.Fprintf(to, "  requires: %s\n", strings.Join(needs, ", "))
 		}
+		for _, t := range e.Terms {
+			fmt.Fprintf(to, "  - %s\n", plain(t))
+		}
 	}
 	fmt.Fprintln(to)
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RULE\tHOLDS\tWHY")
+	for _, r := range e.Rules {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Rule, map[bool]string{true: "yes", false: "NO"}[r.OK], plain(r.Why))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(to)
+	w = tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "POLICY\tVERDICT\tWHY")
 	for i := range e.Policies {
 		p := &e.Policies[i]
@@ -232,6 +260,11 @@ func encodeExplanation(to io.Writer, q *question, in policy.Input, e *policy.Exp
 		ActorBy  []string `json:"actor_by"`
 		TargetBy []string `json:"target_by"`
 	}
+	type rule struct {
+		Rule  string `json:"rule"`
+		Holds bool   `json:"holds"`
+		Why   string `json:"why"`
+	}
 	out := struct {
 		Actor    string   `json:"actor"`
 		Target   string   `json:"target"`
@@ -244,10 +277,16 @@ func encodeExplanation(to io.Writer, q *question, in policy.Input, e *policy.Exp
 		Modes    []string `json:"modes,omitempty"`
 		Duration float64  `json:"duration_s,omitempty"`
 		Requires []string `json:"requires,omitempty"`
+		Terms    []string `json:"terms,omitempty"`
+		Rules    []rule   `json:"rules"`
 		Policies []check  `json:"policies"`
 	}{
 		Actor: q.Actor, Target: q.Target, At: in.Now.Format(time.RFC3339), Allowed: e.Decision.Refusal == nil, Policy: e.Decision.Policy,
-		Modes: e.Decision.Modes, Duration: e.Decision.Duration.Seconds(), Requires: requires(&e.Decision), Policies: []check{},
+		Modes: e.Decision.Modes, Duration: e.Decision.Duration.Seconds(), Requires: requires(&e.Decision), Terms: e.Terms,
+		Rules: []rule{}, Policies: []check{},
+	}
+	for _, r := range e.Rules {
+		out.Rules = append(out.Rules, rule{r.Rule, r.OK, r.Why})
 	}
 	if r := e.Decision.Refusal; r != nil {
 		out.Refusal, out.Message = r.Code, r.Message

@@ -12,11 +12,18 @@ const policyRules = `directory file {USERS}
 directory seen
 role owner group owners
 withhold role owner
+protect group board
+policy admins {
+	actor group admins
+	target group support field
+}
 policy office {
 	actor group support
 	target group field
 	hours mon-fri 08:00-18:00 Europe/Berlin
 	network 10.0.0.0/8
+	limit actor 2
+	limit target 3
 	require reason ticket
 }
 policy support {
@@ -31,6 +38,8 @@ const policyUsers = `users:
   - {id: u2, username: sue, name: Sue Pervisor, groups: [support]}
   - {id: u3, username: sam, name: Sam Reed, groups: [field], attributes: {department: north}}
   - {id: u4, username: fay, name: Fay Field, groups: [field]}
+  - {id: u6, username: ada, name: Ada Admin, groups: [admins, field], attributes: {department: north}}
+  - {id: u7, username: vip, name: Vi Person, groups: [field, board]}
   - {id: u5, username: former, name: Frank Otto, groups: [field], active: false}
 `
 
@@ -54,8 +63,34 @@ func TestPolicyTest(t *testing.T) {
 		"allowed": {
 			[]string{"--actor", "sue", "--target", "SAM", "--at", "2026-03-02T10:00:00+01:00", "--ip", "10.1.2.3"},
 			exitDone,
-			[]string{"Sue Pervisor (sue) as Sam Reed (sam)", "ALLOWED by policy office: full access, for 30 minutes", "requires: reason, ticket", "office", "decides", "names the actor (group support) and the target (group field)", "support", "not_reached"},
+			[]string{
+				"Sue Pervisor (sue) as Sam Reed (sam)", "ALLOWED by policy office: full access, for 30 minutes", "requires: reason, ticket",
+				"Only at these times: Monday to Friday 08:00–18:00 (Europe/Berlin).", "Only from these networks: 10.0.0.0/8.", "2 accounts at once", "at most 3 at once",
+				"RULE", "protect   yes    the target is not of group board", "power     yes", "POLICY",
+				"office", "decides", "names the actor (group support) and the target (group field)", "support", "not_reached",
+			},
 		},
+		"protected": {
+			[]string{"--actor", "sue", "--target", "vip", "--ip", "10.1.2.3"},
+			exitRefused,
+			[]string{"REFUSED: target_protected", "protect   NO     protect names the target: group board", "power     yes", "office"},
+		},
+		"powerful": {
+			[]string{"--actor", "sue", "--target", "ada", "--ip", "10.1.2.3"},
+			exitRefused,
+			[]string{"REFUSED: target_more_powerful", "power     NO     policy admins lets the target become group support, group field"},
+		},
+		"as many as may be": {
+			[]string{"--actor", "sue", "--target", "sam", "--at", "2026-03-02T10:00:00+01:00", "--ip", "10.1.2.3", "--actor-live", "1", "--target-live", "3"},
+			exitRefused,
+			[]string{"REFUSED: target_limit_reached", "office", "target_limit_reached", "support", "not_reached"},
+		},
+		"fewer": {
+			[]string{"--actor", "sue", "--target", "sam", "--at", "2026-03-02T10:00:00+01:00", "--ip", "10.1.2.3", "--actor-live", "1", "--target-live", "2"},
+			exitDone,
+			[]string{"ALLOWED by policy office"},
+		},
+		"fewer than none": {[]string{"--actor", "sue", "--target", "sam", "--actor-live", "-1"}, 1, []string{"actor_live and target_live: they count"}},
 		"after hours": {
 			[]string{"--actor", "sue", "--target", "sam", "--at", "2026-03-02T20:00:00+01:00", "--ip", "10.1.2.3"},
 			exitDone,
@@ -68,7 +103,7 @@ func TestPolicyTest(t *testing.T) {
 		},
 		"nowhere":       {[]string{"--actor", "sue", "--target", "sam", "--at", "2026-03-02T10:00:00Z"}, exitRefused, []string{"REFUSED: condition_failed", "because: no request is known"}},
 		"inactive":      {[]string{"--actor", "sue", "--target", "former", "--at", "2026-03-02T10:00:00Z", "--ip", "10.1.2.3"}, exitRefused, []string{"REFUSED: target_inactive", "not_asked"}},
-		"withheld":      {[]string{"--actor", "olga", "--target", "sam"}, exitRefused, []string{"REFUSED: actor_withheld"}},
+		"withheld":      {[]string{"--actor", "olga", "--target", "sam"}, exitRefused, []string{"REFUSED: actor_withheld", "withhold  NO     withhold names the actor: role owner"}},
 		"unknown":       {[]string{"--actor", "sue", "--target", "nobody"}, exitRefused, []string{"nobody (not in the directory)", "REFUSED: target_unknown"}},
 		"by login":      {[]string{"--actor", "new", "--actor-group", "support", "--target", "sam", "--ip", "192.0.2.1"}, exitDone, []string{"new (not in the directory, by their login)", "ALLOWED by policy support"}},
 		"other actor":   {[]string{"--actor", "sam", "--target", "fay"}, exitRefused, []string{"REFUSED: no_policy", "actor_not_named", "the actor is not of group support"}},
@@ -100,8 +135,12 @@ func TestPolicyTest(t *testing.T) {
 		Allowed  bool
 		Refusal  string
 		Policies []struct{ Policy, Verdict string }
+		Rules    []struct {
+			Rule  string
+			Holds bool
+		}
 	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitRefused || got.Allowed || got.Refusal != "actor_withheld" || len(got.Policies) != 2 {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitRefused || got.Allowed || got.Refusal != "actor_withheld" || len(got.Policies) != 3 || len(got.Rules) != 7 || got.Rules[5].Holds {
 		t.Errorf("code %d, %v: %s", code, err, out)
 	}
 }
@@ -121,8 +160,9 @@ func TestPolicyCheck(t *testing.T) {
   - {actor: sue, target: sam, at: "2026-03-02T20:00:00+01:00", ip: 10.1.2.3, result: allowed, policy: support, requires: []}
   - {actor: olga, target: sam, result: actor_withheld}
   - {actor: new, actor_groups: [support], target: former, result: target_inactive}
+  - {actor: sue, target: sam, at: "2026-03-02T10:00:00+01:00", ip: 10.1.2.3, actor_live: 2, result: actor_limit_reached}
 `
-	if out, errs, code := check(good); code != 0 || out != "All 4 as expected.\n" {
+	if out, errs, code := check(good); code != 0 || out != "All 5 as expected.\n" {
 		t.Errorf("code %d: %s%s", code, out, errs)
 	}
 	// So does what the documentation shows.
@@ -132,7 +172,7 @@ func TestPolicyCheck(t *testing.T) {
 	}
 	_, shown, _ := strings.Cut(string(page), "```yaml\nexpect:")
 	shown, _, _ = strings.Cut(shown, "```")
-	if out, errs, code := check("expect:" + shown); code != 0 || out != "All 2 as expected.\n" {
+	if out, errs, code := check("expect:" + shown); code != 0 || out != "All 3 as expected.\n" {
 		t.Errorf("code %d: %s%s", code, out, errs)
 	}
 	bad := good + `  - name: nobody at night
@@ -144,8 +184,8 @@ func TestPolicyCheck(t *testing.T) {
   - {actor: sue, target: sam, at: "2026-03-02T20:00:00+01:00", ip: 10.1.2.3, result: allowed, mode: full}
 `
 	out, _, code := check(bad)
-	if code != exitUnmet || !strings.Contains(out, file+":6") || !strings.Contains(out, "nobody at night") || !strings.Contains(out, "allowed, [read_only]") ||
-		!strings.HasSuffix(out, "2 of 6 are not as expected.\n") || strings.Count(out, "\n") != 4 {
+	if code != exitUnmet || !strings.Contains(out, file+":7") || !strings.Contains(out, "nobody at night") || !strings.Contains(out, "allowed, [read_only]") ||
+		!strings.HasSuffix(out, "2 of 7 are not as expected.\n") || strings.Count(out, "\n") != 4 {
 		t.Errorf("code %d: %s", code, out)
 	}
 	out, _, code = check(bad, "--json")
@@ -153,7 +193,7 @@ func TestPolicyCheck(t *testing.T) {
 		Rows, Failed int
 		Checks       []outcomeOf
 	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitUnmet || got.Rows != 6 || got.Failed != 2 || got.Checks[4].OK || got.Checks[4].Got != "allowed" {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitUnmet || got.Rows != 7 || got.Failed != 2 || got.Checks[5].OK || got.Checks[5].Got != "allowed" {
 		t.Errorf("code %d, %v: %s", code, err, out)
 	}
 	for content, want := range map[string]string{
@@ -176,7 +216,7 @@ func TestPolicyCheck(t *testing.T) {
 func TestUsersShow(t *testing.T) {
 	config, _ := policyConfig(t)
 	out, errs, code := execute(t, usersCommand(), "show", "SAM", "--config", config)
-	for _, want := range []string{"username              sam", "groups                field", "attribute department  north", "roles                 -", "target of             office, support", "withheld              no"} {
+	for _, want := range []string{"username              sam", "groups                field", "attribute department  north", "roles                 -", "target of             admins, office, support", "withheld              no"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("code %d: no %q in\n%s%s", code, want, out, errs)
 		}

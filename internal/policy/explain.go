@@ -20,7 +20,11 @@ const (
 // Explanation is a decision, rule by rule.
 type Explanation struct {
 	Decision Decision
+	// Rules are those that come before any policy, in the order in which they decide.
+	Rules    []RuleCheck
 	Policies []PolicyCheck // in their order
+	// Terms are sentences, in English, on how the policy that decides allows it; nil: none does.
+	Terms []string
 }
 
 // PolicyCheck is what came of one policy.
@@ -38,7 +42,7 @@ type PolicyCheck struct {
 
 // Explain decides as [Set.Decide], and tells of every policy why it does or does not.
 func (s *Set) Explain(in Input) Explanation {
-	e := Explanation{Decision: s.Decide(in)}
+	e := Explanation{Decision: s.Decide(in), Rules: s.always(in)}
 	if in.Actor.Identity == nil || in.Target.Identity == nil {
 		return e
 	}
@@ -68,6 +72,7 @@ func (s *Set) Explain(in Input) Explanation {
 				c.Verdict = VerdictWouldRefuse
 			case c.Refusal == nil:
 				c.Verdict, decided = VerdictDecides, true
+				e.Terms = rule.describe(languages.In("en"), &s.rules).Terms
 			default:
 				c.Verdict, decided = c.Refusal.Code, final
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
 	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 )
 
@@ -60,6 +61,69 @@ func TestExplain(t *testing.T) {
 	}
 	if about := s.About(cast["dev"].Identity, "en"); about != nil {
 		t.Errorf("protected, and yet %+v", about)
+	}
+}
+
+// TestExplainRules: each rule that comes before policies says why it holds or does not, and refuses what Decide refuses.
+func TestExplainRules(t *testing.T) {
+	person := func(username string, groups ...string) Person {
+		return Person{Identity: &identity.Identity{ID: "id-" + username, Username: username, Groups: groups}, Known: true, Active: true}
+	}
+	rules := Rules{
+		Roles:    map[string]Match{RoleOwner: {Groups: []string{"owners"}}, RoleAuditor: {Users: []string{"aud"}}},
+		Protect:  Match{Groups: []string{"board"}, Users: []string{"boss"}},
+		Withhold: Match{Roles: []string{RoleAuditor}},
+		Policies: []Policy{
+			{Name: "admins", Actor: Match{Groups: []string{"admins"}}, Target: Match{Groups: []string{"support", "field"}}},
+			{Name: "support", Actor: Match{Groups: []string{"support"}}, Target: Match{Groups: []string{"field"}}, RequireApproval: true, Approvers: Match{Groups: []string{"leads"}}},
+		},
+	}
+	s := mustCompile(t, rules)
+	sue, sam, boss := person("sue", "support"), person("sam", "field"), person("Boss", "field", "board")
+	off, stranger := sam, sam
+	off.Active, stranger.Known = false, false
+	for name, tt := range map[string]struct {
+		actor, target Person
+		rule, why     string // the one that does not hold; empty: all do
+		code          string
+	}{
+		"all":       {sue, sam, "", "", ""},
+		"inactive":  {sue, off, "active", "the target is deactivated", RefusedInactive},
+		"stranger":  {sue, stranger, "known", "no source of the directory has the target", RefusedUnknown},
+		"oneself":   {sue, sue, "self", "both are the same account", RefusedSelf},
+		"protected": {sue, boss, "protect", "protect names the target: group board, user boss", RefusedProtected},
+		"withheld":  {person("aud", "support"), sam, "withhold", "withhold names the actor: role auditor", RefusedWithheld},
+		"owner":     {sue, person("o", "field", "owners"), "power", "the target is an owner, and the actor is not", RefusedPowerful},
+		"auditor":   {sue, person("aud", "field"), "power", "the target is an auditor, and the actor is not", RefusedPowerful},
+		"approver":  {sue, person("lee", "field", "leads"), "power", "the target may approve under policy support, and the actor may not", RefusedPowerful},
+		"reach":     {sue, person("ada", "field", "admins"), "power", "policy admins lets the target become group support, group field: the actor's policies", RefusedPowerful},
+	} {
+		e := s.Explain(Input{Actor: tt.actor, Target: tt.target})
+		code := ""
+		if r := e.Decision.Refusal; r != nil {
+			code = r.Code
+		}
+		if code != tt.code {
+			t.Errorf("%s: %q, want %q", name, code, tt.code)
+		}
+		var broken []RuleCheck
+		for _, r := range e.Rules {
+			if !r.OK {
+				broken = append(broken, r)
+			}
+			if r.Why == "" {
+				t.Errorf("%s: %s does not say why", name, r.Rule)
+			}
+		}
+		switch {
+		case tt.rule == "" && (len(broken) != 0 || len(e.Terms) == 0):
+			t.Errorf("%s: %v, terms %v", name, broken, e.Terms)
+		case tt.rule != "" && (len(broken) != 1 || broken[0].Rule != tt.rule || !strings.HasPrefix(broken[0].Why, tt.why) || e.Terms != nil):
+			t.Errorf("%s: %v, want %s: %s", name, broken, tt.rule, tt.why)
+		}
+	}
+	if e := s.Explain(Input{Actor: sue}); len(e.Rules) != 2 || e.Rules[1].OK {
+		t.Errorf("nobody: %+v", e.Rules)
 	}
 }
 

@@ -20,28 +20,46 @@ import (
 //
 // Policies give nothing to people from whom the permission is withheld.
 
+// gain is a power over the gateway that an actor would get.
+type gain int
+
+const (
+	gainsNothing  gain = iota
+	gainsOwner         // the role
+	gainsAuditor       // the role
+	gainsApproval      // to approve under a policy
+	gainsTargets       // to become whom a policy names
+)
+
 // morePower tells whether the target has power over the gateway that the actor does not have.
 func (s *Set) morePower(actorIs, targetIs bits, actor, target *identity.Identity) bool {
-	if actorIs.meets(s.owner) {
-		return false
-	}
-	if targetIs.meets(s.owner) || targetIs.meets(s.auditor) && !actorIs.meets(s.auditor) {
-		return true
-	}
-	if !targetIs.meets(s.powerful) {
-		return false
+	g, _ := s.powerGained(actorIs, targetIs, actor, target)
+	return g != gainsNothing
+}
+
+// powerGained is the first such power, and the policy it comes from.
+func (s *Set) powerGained(actorIs, targetIs bits, actor, target *identity.Identity) (g gain, policy int) {
+	switch {
+	case actorIs.meets(s.owner):
+		return gainsNothing, 0
+	case targetIs.meets(s.owner):
+		return gainsOwner, 0
+	case targetIs.meets(s.auditor) && !actorIs.meets(s.auditor):
+		return gainsAuditor, 0
+	case !targetIs.meets(s.powerful):
+		return gainsNothing, 0
 	}
 	withheld := targetIs.meets(s.withhold)
 	for i := range s.policies {
 		p := &s.policies[i]
 		if p.decision.RequireApproval && targetIs.meets(p.approvers) && !actorIs.meets(p.approvers) {
-			return true
+			return gainsApproval, i
 		}
 		if !withheld && targetIs.meets(p.actor) && !s.reachesAll(actorIs, actor, p, target) {
-			return true
+			return gainsTargets, i
 		}
 	}
-	return false
+	return gainsNothing, 0
 }
 
 // reachesAll tells whether all that the policy gives the target, the actor's policies give the actor.
