@@ -35,6 +35,9 @@ const (
 	eventWithin = 5 * time.Second
 	stopWithin  = 10 * time.Second
 	exitWithin  = time.Second
+	// For the digest, the record is asked once a week: it may take its time.
+	askWithin  = 2 * time.Minute
+	maxRefused = 500
 )
 
 // running is what an App is made of while it runs.
@@ -51,6 +54,7 @@ type running struct {
 	events    *gateway.DirectoryEvents
 	retention *retention.Keeper
 	login     *login.Handler
+	reader    Reader // nil: the record can't be read
 
 	cancel context.CancelFunc // ends work
 	work   sync.WaitGroup
@@ -212,6 +216,7 @@ func (a *App) openSites(ctx context.Context, rules impersonation.Rules) error {
 	if err != nil {
 		return err
 	}
+	a.reader = reader
 	initial, floor, err := a.Audit.RetentionDays()
 	if err != nil {
 		return err
@@ -277,8 +282,31 @@ func (a *App) goOn(ctx context.Context) {
 	if !a.Notify.Digest.Off && len(a.notifiers) > 0 {
 		day, at := a.Notify.Digest.Weekday()
 		a.work.Go(func() {
-			a.node.Impersonations.RunDigest(ctx, impersonation.Schedule{Day: day, At: at, Zone: a.Notify.Location()})
+			a.node.Impersonations.RunDigest(ctx, impersonation.Schedule{Day: day, At: at, Zone: a.Notify.Location()}, a.refused())
 		})
+	}
+}
+
+// refused asks the record where much was refused; nil: it can't be asked.
+func (a *App) refused() impersonation.Refused {
+	if a.reader == nil {
+		return nil
+	}
+	reader := a.reader
+	return func(ctx context.Context, from, until time.Time) (map[string]bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, askWithin)
+		defer cancel()
+		found, err := reader.Notable(ctx, audit.Filter{From: from, To: until}, audit.Thresholds{Limit: maxRefused})
+		if err != nil {
+			return nil, err
+		}
+		many := make(map[string]bool)
+		for _, f := range found {
+			if f.Kind == audit.NotableRefusals {
+				many[f.ImpersonationID] = true
+			}
+		}
+		return many, nil
 	}
 }
 

@@ -24,6 +24,8 @@ const (
 	workUntil   = 19
 	// digestLook is how long the digest is slept on at most: the clock may be set.
 	digestLook = time.Hour
+	// digestPatience is how long the digest waits for the record when that can't be asked.
+	digestPatience = 6 * time.Hour
 )
 
 // Schedule is when the week's digest is sent.
@@ -51,11 +53,16 @@ func (s Schedule) week(due time.Time) (from, until time.Time) {
 	return due.In(s.Zone).AddDate(0, 0, -7), due
 }
 
-// RunDigest queues the digest whenever it is due, until ctx ends. What was missed while nothing ran is made up for, once.
-func (m *Manager) RunDigest(ctx context.Context, s Schedule) {
+// Refused tells of which impersonations many requests were refused in a span of time. The state does not know; the record
+// does.
+type Refused func(ctx context.Context, from, until time.Time) (map[string]bool, error)
+
+// RunDigest queues the digest whenever it is due, until ctx ends. What was missed while nothing ran is made up for, once. Refused
+// is nil where the record can't be asked.
+func (m *Manager) RunDigest(ctx context.Context, s Schedule, refused Refused) {
 	due := make(chan struct{}, 1)
 	for {
-		if err := m.digestDue(ctx, s); err != nil && ctx.Err() == nil {
+		if err := m.digestDue(ctx, s, refused); err != nil && ctx.Err() == nil {
 			m.log.ErrorContext(ctx, "the digest can't be sent; it is tried again", "error", err)
 		}
 		now := m.clock.Now()
@@ -71,7 +78,7 @@ func (m *Manager) RunDigest(ctx context.Context, s Schedule) {
 }
 
 // digestDue queues the digest that is due, if it has not been.
-func (m *Manager) digestDue(ctx context.Context, s Schedule) error {
+func (m *Manager) digestDue(ctx context.Context, s Schedule, refused Refused) error {
 	due := s.last(m.clock.Now())
 	name := due.UTC().Format(time.RFC3339)
 	sent, err := m.store.Setting(ctx, digestSetting)
@@ -88,7 +95,17 @@ func (m *Manager) digestDue(ctx context.Context, s Schedule) error {
 		return ErrNotReady
 	}
 	from, until := s.week(due)
-	d, site, err := m.Digest(ctx, from, until)
+	var many map[string]bool
+	if refused != nil {
+		if many, err = refused(ctx, from, until); err != nil {
+			err = fmt.Errorf("asking the record for refusals: %w", err)
+			if m.clock.Now().Sub(due) < digestPatience {
+				return err
+			}
+			m.log.WarnContext(ctx, "the digest does not say where many requests were refused", "error", err)
+		}
+	}
+	d, site, err := m.Digest(ctx, from, until, many)
 	if err != nil {
 		return err
 	}
@@ -96,16 +113,23 @@ func (m *Manager) digestDue(ctx context.Context, s Schedule) error {
 	msg := &notify.Message{
 		ID: "digest_" + name, Kind: notify.KindDigest, At: m.clock.Now(), Digest: d, Site: site, Link: ReviewPath, To: cur.WithRole(policy.RoleOwner, policy.RoleAuditor),
 	}
-	if err := m.notices.Put(ctx, msg); err != nil {
+	notices, err := m.notices.Prepare(ctx, msg)
+	if err != nil {
 		return err
 	}
-	return m.store.PutSetting(ctx, digestSetting, name)
+	// Together, so that a crash between them makes it neither nothing nor two.
+	if err := m.store.PutSettingTelling(ctx, digestSetting, name, notices...); err != nil {
+		return fmt.Errorf("queueing the digest: %w", err)
+	}
+	m.notices.Wake()
+	return nil
 }
 
-// Digest is what was started in the time given, the unusual first. Site is the one used last.
-func (m *Manager) Digest(ctx context.Context, from, until time.Time) (d *notify.Digest, site string, err error) {
+// Digest is what was started in the time given, the unusual first, and before it emergencies of any time that nobody has
+// reviewed; refused are those in which much was. Site is the one used last.
+func (m *Manager) Digest(ctx context.Context, from, until time.Time, refused map[string]bool) (d *notify.Digest, site string, err error) {
 	d = &notify.Digest{From: from, Until: until}
-	var all []*state.Impersonation
+	var all, overdue []*state.Impersonation // of the time; emergencies of before that
 	var behind state.Place
 	for {
 		some, err := m.store.ListImpersonations(ctx, "", "", behind, state.MaxList)
@@ -117,8 +141,11 @@ func (m *Manager) Digest(ctx context.Context, from, until time.Time) (d *notify.
 			if site == "" {
 				site = i.Site
 			}
-			if i.Emergency && i.ReviewedAt.IsZero() && i.EndCause != CauseStartFailed {
+			if isUnreviewed(i) {
 				d.Unreviewed++
+				if i.StartedAt.Before(from) {
+					overdue = append(overdue, i)
+				}
 			}
 			if !i.StartedAt.Before(from) && i.StartedAt.Before(until) && i.EndCause != CauseStartFailed {
 				all = append(all, i)
@@ -131,12 +158,15 @@ func (m *Manager) Digest(ctx context.Context, from, until time.Time) (d *notify.
 	}
 	d.Total = len(all)
 	many := manyInADay(all, from.Location())
-	for _, i := range all {
+	for _, i := range append(overdue, all...) {
 		odd, err := m.unusual(ctx, i, many, from.Location())
 		if err != nil {
 			return nil, "", err
 		}
-		if len(odd) > 0 {
+		if refused[i.ID] {
+			odd = append(odd, notify.OddRefusals)
+		}
+		if len(odd) > 0 && !i.StartedAt.Before(from) {
 			d.Unusual++
 		}
 		line := notify.DigestLine{
@@ -152,6 +182,11 @@ func (m *Manager) Digest(ctx context.Context, from, until time.Time) (d *notify.
 	return d, site, nil
 }
 
+// isUnreviewed: an emergency that somebody has yet to look at.
+func isUnreviewed(i *state.Impersonation) bool {
+	return i.Emergency && i.ReviewedAt.IsZero() && i.EndCause != CauseStartFailed
+}
+
 func (m *Manager) lasted(i *state.Impersonation) time.Duration {
 	if i.Live() {
 		return max(0, m.clock.Now().Sub(i.StartedAt))
@@ -164,6 +199,9 @@ func (m *Manager) unusual(ctx context.Context, i *state.Impersonation, many map[
 	var odd []string
 	if i.Emergency {
 		odd = append(odd, notify.OddEmergency)
+	}
+	if isUnreviewed(i) {
+		odd = append(odd, notify.OddUnreviewed)
 	}
 	if !i.ObjectedAt.IsZero() {
 		odd = append(odd, notify.OddObjection)
@@ -208,9 +246,12 @@ func dayOf(i *state.Impersonation, zone *time.Location) string {
 	return i.StartedAt.In(zone).Format("2006-01-02 ") + identity.Key(i.ActorUsername)
 }
 
-// weight orders the unusual: emergencies and objections first, then by how much is.
+// weight orders the unusual: what nobody has reviewed, emergencies and objections first, then by how much is.
 func weight(odd []string) int {
 	w := len(odd)
+	if slices.Contains(odd, notify.OddUnreviewed) {
+		w += 200
+	}
 	if slices.Contains(odd, notify.OddEmergency) || slices.Contains(odd, notify.OddObjection) {
 		w += 100
 	}

@@ -16,4 +16,6 @@ func (m *Manager) StopTimers() {
 }
 
 // DigestDue sends what is due.
-func (m *Manager) DigestDue(ctx context.Context, s Schedule) error { return m.digestDue(ctx, s) }
+func (m *Manager) DigestDue(ctx context.Context, s Schedule, refused Refused) error {
+	return m.digestDue(ctx, s, refused)
+}

@@ -12,7 +12,15 @@ type memory struct {
 	state.Store // nil: what is not here is not called
 	mu          sync.Mutex
 	live        map[string]state.Impersonation // and ended, but unrecorded
+	over        map[string]state.Impersonation
 	sessions    map[state.Hash]state.Session
+	locks       map[[2]string]state.Lock
+}
+
+func newMemory() *memory {
+	return &memory{
+		live: map[string]state.Impersonation{}, over: map[string]state.Impersonation{}, sessions: map[state.Hash]state.Session{}, locks: map[[2]string]state.Lock{},
+	}
 }
 
 func (m *memory) CreateSession(_ context.Context, s *state.Session) error {
@@ -59,13 +67,19 @@ func (m *memory) UpdateImpersonation(_ context.Context, id string, f func(*state
 	defer m.mu.Unlock()
 	i, ok := m.live[id]
 	if !ok {
-		return state.ErrNotFound
+		if i, ok = m.over[id]; !ok {
+			return state.ErrNotFound
+		}
 	}
 	if err := f(&i); err != nil {
 		return err
 	}
-	if m.live[id] = i; !i.Live() && i.EndRecorded {
-		delete(m.live, id)
+	delete(m.live, id)
+	delete(m.over, id)
+	if !i.Live() && i.EndRecorded {
+		m.over[id] = i
+	} else {
+		m.live[id] = i
 	}
 	return nil
 }
@@ -94,4 +108,33 @@ func (m *memory) OpenRequests(context.Context) ([]*state.Request, error) { retur
 
 func (*memory) Bells(context.Context) ([]*state.Bell, error) { return nil, nil }
 
-func (*memory) Locks(context.Context) ([]*state.Lock, error) { return nil, nil }
+func (m *memory) Locks(context.Context) ([]*state.Lock, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []*state.Lock
+	for _, l := range m.locks {
+		all = append(all, &l)
+	}
+	return all, nil
+}
+
+func (m *memory) PutLock(_ context.Context, l *state.Lock) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pair := [2]string{l.ActorUsername, l.TargetUsername}
+	if _, ok := m.locks[pair]; !ok {
+		m.locks[pair] = *l
+	}
+	return nil
+}
+
+func (m *memory) DeleteLock(_ context.Context, actor, target string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pair := [2]string{actor, target}
+	if _, ok := m.locks[pair]; !ok {
+		return state.ErrNotFound
+	}
+	delete(m.locks, pair)
+	return nil
+}

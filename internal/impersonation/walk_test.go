@@ -26,8 +26,8 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/state/sqlite"
 )
 
-// TestWalk goes at random through starts, stops, requests, time, deactivations, changes of groups and names, reloads,
-// logouts and restarts, and after every step holds who each browser is to a model that knows none of the code here.
+// TestWalk goes at random through starts, stops, requests, time, deactivations, changes of groups and names, objections,
+// reloads, logouts and restarts, and after every step holds who each browser is to a model that knows none of the code here.
 // The model is exact: nobody may be in an account that is not allowed now, and nobody may be thrown out of one that is.
 // IMPERSONATION_SEED repeats a walk.
 func TestWalk(t *testing.T) {
@@ -39,7 +39,7 @@ func TestWalk(t *testing.T) {
 		}
 	}
 	t.Run("memory", func(t *testing.T) {
-		newWalk(t, seed, &memory{live: map[string]state.Impersonation{}, sessions: map[state.Hash]state.Session{}}).run(120_000)
+		newWalk(t, seed, newMemory()).run(120_000)
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
@@ -55,12 +55,12 @@ func TestWalk(t *testing.T) {
 type browser struct {
 	s *session.Session
 	// what it impersonates, if anything
-	id, target, targetID, mode string
-	started, expires, lastSeen time.Time
-	idle, extended             time.Duration
-	extensions                 int
-	from                       netip.Addr // where it is
-	ended                      []string   // ids
+	id, target, targetID, mode, policy string
+	started, expires, lastSeen         time.Time
+	idle, extended                     time.Duration
+	extensions                         int
+	from                               netip.Addr // where it is
+	ended                              []string   // ids
 }
 
 type walk struct {
@@ -82,6 +82,7 @@ type walk struct {
 	names    []string
 	last     time.Time // of the last compare
 	refusals map[string]int
+	locked   map[[2]string]bool // actor and target, after an objection
 }
 
 // walkHours are the first forty minutes of every hour: so they come and go often.
@@ -102,6 +103,7 @@ func newWalk(t *testing.T, seed uint64, store state.Store) *walk {
 	t.Logf("IMPERSONATION_SEED=%d", seed)
 	w := &walk{
 		t: t, r: rand.New(rand.NewPCG(seed, 1)), store: store, clock: clock.NewManual(noon), journal: &journal{}, causes: map[string]int{}, extended: map[string]int{}, last: noon, refusals: map[string]int{},
+		locked: map[[2]string]bool{},
 		people: &people{users: map[string]directory.User{}}, names: []string{"amy", "sue", "stan", "sam", "fay", "vic", "olga", "nora"},
 	}
 	for i, n := range w.names {
@@ -185,6 +187,7 @@ func (w *walk) newRules() policy.Rules {
 			continue
 		}
 		p.Name = fmt.Sprint("p", i)
+		p.LockOnObjection = w.r.IntN(2) == 0
 		p.Modes = modes[w.r.IntN(len(modes))]
 		p.Duration = time.Duration(5+w.r.IntN(60)) * time.Minute
 		if w.r.IntN(2) == 0 {
@@ -242,6 +245,10 @@ func (w *walk) run(steps int) {
 				}
 				w.over(b, impersonation.CauseStopped)
 			}
+		case n < 31:
+			w.object(b)
+		case n < 32:
+			w.unlock()
 		case n < 60:
 			w.did = "request"
 			if w.r.IntN(20) == 0 && slices.ContainsFunc(w.rules.Policies, func(p policy.Policy) bool { return len(p.Networks) > 0 }) {
@@ -329,7 +336,7 @@ func (w *walk) run(steps int) {
 	}
 	w.settle()
 	w.t.Logf("refused: %v", w.refusals)
-	for _, code := range []string{policy.RefusedPowerful, policy.RefusedWithheld, policy.RefusedHours, policy.RefusedNetwork, policy.RefusedLimitActor, policy.RefusedLimitTarget, policy.RefusedProtected} {
+	for _, code := range []string{policy.RefusedPowerful, policy.RefusedWithheld, policy.RefusedHours, policy.RefusedNetwork, policy.RefusedLimitActor, policy.RefusedLimitTarget, policy.RefusedProtected, policy.RefusedLocked} {
 		if want := steps / 10_000; w.refusals[code] < want {
 			w.t.Errorf("the walk saw %s only %d times", code, w.refusals[code])
 		}
@@ -341,6 +348,7 @@ func (w *walk) run(steps int) {
 	for _, cause := range []string{
 		impersonation.CauseStopped, impersonation.CauseExpired, impersonation.CauseIdle, impersonation.CauseRevoked, impersonation.CauseTargetDeactivated,
 		impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged, impersonation.CauseLogout,
+		impersonation.CauseObjection,
 	} {
 		if want := steps / 2000; want > 1 && w.causes[cause] < want { // the short walk may miss the rarest
 			w.t.Errorf("the walk saw %s only %d times", cause, w.causes[cause])
@@ -380,11 +388,50 @@ func (w *walk) start(b *browser, name string) {
 		return
 	}
 	now := w.clock.Now()
-	b.id, b.target, b.targetID, b.mode, b.started, b.lastSeen, b.idle = l.ID, name, w.user(name).ID, l.Mode, now, now, p.Idle
+	b.id, b.target, b.targetID, b.mode, b.policy, b.started, b.lastSeen, b.idle = l.ID, name, w.user(name).ID, l.Mode, p.Name, now, now, p.Idle
 	b.extensions, b.extended, b.expires = 0, 0, now.Add(p.Duration)
 	if req.Duration > 0 {
 		b.expires = now.Add(req.Duration)
 	}
+}
+
+// object has a target say that they had not expected it.
+func (w *walk) object(b *browser) {
+	w.did = "objection to " + b.s.Claims.Username
+	w.compare()
+	if b.id == "" {
+		return
+	}
+	locks := slices.ContainsFunc(w.rules.Policies, func(p policy.Policy) bool { return p.Name == b.policy && p.LockOnObjection })
+	actor, target := b.s.Claims.Username, b.target
+	got, err := w.m.Object(w.t.Context(), b.id, &identity.Identity{ID: b.targetID, Username: target}, impersonation.From{})
+	if err != nil || (got == impersonation.ConsequenceLocked) != locks {
+		w.fatal("the model says locked ", locks, ", the objection says ", strconv.Quote(got), ", ", err)
+	}
+	if !locks {
+		return
+	}
+	w.locked[[2]string{actor, target}] = true
+	for _, o := range w.browsers {
+		if o.id != "" && o.s.Claims.Username == actor && o.target == target {
+			w.over(o, impersonation.CauseObjection)
+		}
+	}
+	w.start(b, target) // again, at once
+}
+
+// unlock lifts the lock of a pair.
+func (w *walk) unlock() {
+	pairs := slices.SortedFunc(maps.Keys(w.locked), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	if len(pairs) == 0 {
+		return
+	}
+	pair := pairs[w.r.IntN(len(pairs))]
+	w.did = "unlock " + pair[0] + " and " + pair[1]
+	if err := w.m.Unlock(w.t.Context(), pair[0], pair[1], &identity.Identity{Username: "olga"}, impersonation.From{}, "settled"); err != nil {
+		w.fatal(err)
+	}
+	delete(w.locked, pair)
 }
 
 func (w *walk) extend(b *browser) {
@@ -492,7 +539,7 @@ func (w *walk) allowed(b *browser, name string, now time.Time) *policy.Policy {
 	}
 	owner := slices.Contains(groups, "owners")
 	switch {
-	case actor != nil && !actor.Active, target == nil, !target.Active, name == me:
+	case actor != nil && !actor.Active, target == nil, !target.Active, name == me, w.locked[[2]string{me, name}]:
 		return nil
 	case isOneOf(target.Groups, name, w.rules.Protect):
 		return nil

@@ -164,6 +164,13 @@ func (d *disk) CreateImpersonation(ctx context.Context, i *state.Impersonation, 
 	return d.Store.CreateImpersonation(ctx, i, told...)
 }
 
+func (d *disk) PutSettingTelling(ctx context.Context, name, value string, n ...*state.Notice) error {
+	if err := d.fault(""); err != nil {
+		return err
+	}
+	return d.Store.PutSettingTelling(ctx, name, value, n...)
+}
+
 func (d *disk) UpdateImpersonation(ctx context.Context, id string, f func(*state.Impersonation) error) error {
 	if err := d.fault(id); err != nil {
 		return err

@@ -108,9 +108,11 @@ type Digest struct {
 	Zone  string    `json:"zone"`
 	Total int       `json:"total"`
 	// Unusual is how many of them are; Unreviewed how many emergency starts nobody has reviewed, of any age.
-	Unusual    int          `json:"unusual"`
-	Unreviewed int          `json:"unreviewed"`
-	Lines      []DigestLine `json:"lines,omitempty"`
+	Unusual    int `json:"unusual"`
+	Unreviewed int `json:"unreviewed"`
+	// Lines are emergency starts that nobody has reviewed, also those of before, and then the week's, the unusual first;
+	// not all, if they are many.
+	Lines []DigestLine `json:"lines,omitempty"`
 }
 
 // DigestLine is one impersonation of a digest.

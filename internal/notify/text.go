@@ -113,7 +113,11 @@ func (m *Message) digestText(t *Text, w *words, zone *time.Location) {
 		{w.unreviewed, strconv.Itoa(d.Unreviewed)},
 	}
 	t.Urgent = d.Unreviewed > 0
+	others := d.Total
 	for _, l := range d.Lines {
+		if !l.StartedAt.Before(d.From) { // else an emergency of before
+			others--
+		}
 		what := Line(l.Actor, maxName) + " → " + Line(l.Target, maxName) + ", " + clockTime(l.StartedAt, zone) + ", " + w.length(l.Duration)
 		if r := Line(l.Reason, maxText); r != "" {
 			what += ": " + r
@@ -126,8 +130,8 @@ func (m *Message) digestText(t *Text, w *words, zone *time.Location) {
 		}
 		t.Lines = append(t.Lines, Item{what, strings.Join(why, ", ")})
 	}
-	if n := d.Total - len(d.Lines); n > 0 && len(d.Lines) > 0 {
-		t.Lines = append(t.Lines, Item{What: strings.ReplaceAll(w.others, "{n}", strconv.Itoa(n))})
+	if others > 0 && len(d.Lines) > 0 {
+		t.Lines = append(t.Lines, Item{What: strings.ReplaceAll(w.others, "{n}", strconv.Itoa(others))})
 	}
 }
 
@@ -140,6 +144,7 @@ const (
 	OddLong       = "very_long"
 	OddMany       = "many_targets"
 	OddRefusals   = "many_refusals"
+	OddUnreviewed = "not_reviewed" // an emergency
 )
 
 func who(name, username string) string {

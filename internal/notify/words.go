@@ -124,7 +124,7 @@ var english = words{
 	},
 	oddities: map[string]string{
 		OddEmergency: "emergency", OddObjection: "not expected by the person", OddOutOfHours: "out of hours", OddFirst: "for the first time",
-		OddLong: "very long", OddMany: "many accounts in a day", OddRefusals: "much was refused",
+		OddLong: "very long", OddMany: "many accounts in a day", OddRefusals: "much was refused", OddUnreviewed: "not reviewed yet",
 	},
 }
 
@@ -157,7 +157,7 @@ var german = words{
 	},
 	oddities: map[string]string{
 		OddEmergency: "Notfall", OddObjection: "von der Person nicht erwartet", OddOutOfHours: "außerhalb der Arbeitszeit", OddFirst: "zum ersten Mal",
-		OddLong: "sehr lang", OddMany: "viele Konten an einem Tag", OddRefusals: "vieles wurde verweigert",
+		OddLong: "sehr lang", OddMany: "viele Konten an einem Tag", OddRefusals: "vieles wurde verweigert", OddUnreviewed: "noch nicht geprüft",
 	},
 }
 
@@ -190,7 +190,7 @@ var french = words{
 	},
 	oddities: map[string]string{
 		OddEmergency: "urgence", OddObjection: "inattendu pour la personne", OddOutOfHours: "hors des heures de travail", OddFirst: "pour la première fois",
-		OddLong: "très long", OddMany: "de nombreux comptes en un jour", OddRefusals: "de nombreux refus",
+		OddLong: "très long", OddMany: "de nombreux comptes en un jour", OddRefusals: "de nombreux refus", OddUnreviewed: "pas encore examiné",
 	},
 }
 
@@ -223,7 +223,7 @@ var spanish = words{
 	},
 	oddities: map[string]string{
 		OddEmergency: "emergencia", OddObjection: "no esperado por la persona", OddOutOfHours: "fuera de horario", OddFirst: "por primera vez",
-		OddLong: "muy largo", OddMany: "muchas cuentas en un día", OddRefusals: "muchos rechazos",
+		OddLong: "muy largo", OddMany: "muchas cuentas en un día", OddRefusals: "muchos rechazos", OddUnreviewed: "aún sin revisar",
 	},
 }
 
@@ -256,6 +256,6 @@ var japanese = words{
 	},
 	oddities: map[string]string{
 		OddEmergency: "緊急", OddObjection: "本人に心当たりなし", OddOutOfHours: "時間外", OddFirst: "初めて",
-		OddLong: "非常に長い", OddMany: "1 日に多数のアカウント", OddRefusals: "拒否が多い",
+		OddLong: "非常に長い", OddMany: "1 日に多数のアカウント", OddRefusals: "拒否が多い", OddUnreviewed: "未確認",
 	},
 }

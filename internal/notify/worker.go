@@ -16,9 +16,10 @@ import (
 const (
 	// atOnce is how many deliveries one notifier makes at a time.
 	atOnce = 4
-	// tryWithin bounds one try; lease is how long a delivery is taken for, so that a crash delays it by that at most.
+	// tryWithin bounds one try; lease is how long a delivery is taken for, so that a crash delays it by that at most. It is
+	// longer than a try takes, its report and its removal.
 	tryWithin = 30 * time.Second
-	lease     = 2 * time.Minute
+	lease     = time.Minute
 	// Pauses between tries double from the first to the most.
 	pauseFirst = 5 * time.Second
 	pauseMost  = time.Hour

@@ -299,6 +299,8 @@ type Store interface {
 	// Setting and PutSetting keep small values changed at run time; ErrNotFound when never set.
 	Setting(ctx context.Context, name string) (string, error)
 	PutSetting(ctx context.Context, name, value string) error
+	// PutSettingTelling is PutSetting and PutNotices in one: both or neither.
+	PutSettingTelling(ctx context.Context, name, value string, n ...*Notice) error
 
 	// PutSCIM adds a resource of Version 1, or puts a later one in the place of the version before; ErrConflict when
 	// another of its kind has the name, or the id is taken; ErrNotFound when that version is not there.

@@ -417,7 +417,7 @@ func TestOwnTemplates(t *testing.T) {
 	}
 	for name, content := range map[string]string{
 		"impersonation_start.txt": "unknown kind", "message.xx.txt": "unknown language", "message.txt": "{{.Nothing}}", "digest.html": "{{if}}",
-		"objection.txt": `{{define "subject"}} {{end}}`, "request_decided.txt": strings.Repeat("x", 300<<10),
+		"digest.txt": "{{range .Message.Digest.Lines}}{{.Nothing}}{{end}}", "objection.txt": `{{define "subject"}} {{end}}`, "request_decided.txt": strings.Repeat("x", 300<<10),
 	} {
 		write(name, content)
 		_, err := email.New(email.Options{Server: "smtp://mail", From: "a@b.example", Templates: dir})

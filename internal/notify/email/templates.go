@@ -121,7 +121,11 @@ func (t *templates) try() error {
 		for _, language := range notify.Languages() {
 			m := &notify.Message{
 				ID: "msg", Kind: kind, At: at, ActorUsername: "alice", ActorName: "Alice Ng", TargetUsername: "sam", TargetName: "Sam Reed", Reason: "Why", Ticket: "T-1",
-				Mode: "full", Duration: time.Hour, StartedAt: at, Site: "https://app.example.com", Link: "/.impersonate/history", Digest: &notify.Digest{Total: 1},
+				Mode: "full", Duration: time.Hour, StartedAt: at, EndedAt: at.Add(time.Hour), EndCause: "stopped", Decision: "granted", By: "bob", Note: "Go on",
+				Site: "https://app.example.com", Link: "/.impersonate/history", Expires: at.Add(time.Hour),
+				Digest: &notify.Digest{From: at.AddDate(0, 0, -7), Until: at, Total: 2, Unusual: 1, Unreviewed: 1, Lines: []notify.DigestLine{
+					{Actor: "Alice Ng", Target: "Sam Reed", Reason: "Why", StartedAt: at, Duration: time.Hour, Unusual: []string{notify.OddEmergency, notify.OddUnreviewed}},
+				}},
 			}
 			to := &notify.Recipient{Username: "sam", Name: "Sam Reed", Email: "sam@example.com", Lang: language}
 			if _, _, _, err := t.render(&Mail{Text: m.TextFor(to, nil), Message: m, Recipient: to}); err != nil {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -69,9 +70,19 @@ func (s *store) Setting(ctx context.Context, name string) (string, error) {
 }
 
 func (s *store) PutSetting(ctx context.Context, name, value string) error {
+	return s.PutSettingTelling(ctx, name, value)
+}
+
+func (s *store) PutSettingTelling(ctx context.Context, name, value string, notices ...*state.Notice) error {
 	if err := state.CheckSetting(name, value); err != nil {
 		return err
 	}
-	_, err := s.exec(ctx, "keeping a setting", `INSERT INTO settings (name, value) VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
-	return err
+	const doing = "keeping a setting"
+	return s.tx(ctx, doing, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
+		if err != nil {
+			return failed(ctx, doing, err)
+		}
+		return putNotices(ctx, tx, notices)
+	})
 }

@@ -81,4 +81,12 @@ func settings(t *testing.T, s state.Store) {
 	check(t, s.PutSetting(ctx, "retention", "30d"))
 	same(t, must[string](t)(s.Setting(ctx, "retention")), "30d")
 	same(t, must[string](t)(s.Setting(ctx, "empty")), "")
+
+	// With notices: both or neither.
+	check(t, s.PutSettingTelling(ctx, "digest", "1", notice(1), notice(2)))
+	same(t, must[map[string]int](t)(s.CountNotices(ctx)), map[string]int{"email": 2})
+	wantErr(t, s.PutSettingTelling(ctx, "digest", "2", notice(3), &state.Notice{ID: "bad"}), state.ErrInvalid)
+	wantErr(t, s.PutSettingTelling(ctx, "digest", "\x00", notice(4)), state.ErrInvalid)
+	same(t, must[string](t)(s.Setting(ctx, "digest")), "1")
+	same(t, must[map[string]int](t)(s.CountNotices(ctx)), map[string]int{"email": 2})
 }
