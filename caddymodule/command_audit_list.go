@@ -98,7 +98,7 @@ func printed[T any](ctx context.Context, r *reading, list func(context.Context, 
 }
 
 func listImpersonations(ctx context.Context, r *reading) error {
-	t := &table{head: []string{"STARTED", "LASTED", "ACTOR", "TARGET", "MODE", "REQS", "WRITES", "REFUSED", "END", "ID", "REASON"}}
+	t := &table{head: []string{"STARTED", "LASTED", "ACTOR", "TARGET", "MODE", "REQS", "WR", "REF", "END", "ID", "REASON"}, whole: []string{"STARTED", "ID"}}
 	return printed(ctx, r, r.Impersonations, func(i *audit.Impersonation) (json.RawMessage, error) { return json.Marshal(i) }, t, func(i *audit.Impersonation) []string {
 		return []string{
 			r.time(i.Started), r.lasted(i), cmp.Or(i.ActorUsername, i.ActorID), cmp.Or(i.TargetUsername, i.TargetID), i.Mode,
@@ -118,7 +118,7 @@ func (r *reading) lasted(i *audit.Impersonation) string {
 func count(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func listRequests(ctx context.Context, r *reading) error {
-	t := &table{head: []string{"TIME", "ACTOR", "TARGET", "STATUS", "OUTCOME", "WHAT"}}
+	t := &table{head: []string{"TIME", "ACTOR", "TARGET", "STATUS", "OUTCOME", "WHAT"}, whole: []string{"TIME"}}
 	return printed(ctx, r, r.Requests, func(q *audit.Request) (json.RawMessage, error) { return q.JSON(), nil }, t, func(q *audit.Request) []string {
 		what := q.AsAction().What
 		if q.Action != "" {
@@ -132,7 +132,7 @@ func listRequests(ctx context.Context, r *reading) error {
 }
 
 func listEvents(ctx context.Context, r *reading) error {
-	t := &table{head: []string{"TIME", "TYPE", "ACTOR", "TARGET", "ADDRESS", "SAYS"}}
+	t := &table{head: []string{"TIME", "TYPE", "ACTOR", "TARGET", "ADDRESS", "SAYS"}, whole: []string{"TIME"}}
 	return printed(ctx, r, r.Events, func(e *audit.Event) (json.RawMessage, error) { return e.JSON(), nil }, t, func(e *audit.Event) []string {
 		return []string{r.time(e.Time), e.Type, cmp.Or(e.ActorUsername, e.ActorID, "-"), cmp.Or(e.TargetUsername, e.TargetID, "-"), cmp.Or(e.ClientIP, "-"), saysOf(e)}
 	})

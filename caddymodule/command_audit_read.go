@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -155,10 +156,12 @@ func (r *reading) width() int {
 	return 1 << 16
 }
 
-// table prints for people. Where a row is wider than the terminal, the widest columns give way.
+// table prints for people. Where a row is wider than the terminal, the widest columns give way, but for those that are
+// copied or compared whole; where that is not enough, each row is a paragraph.
 type table struct {
-	head []string
-	rows [][]string
+	head  []string
+	whole []string // heads of the columns that never give way
+	rows  [][]string
 }
 
 func (t *table) add(cells ...string) {
@@ -166,6 +169,29 @@ func (t *table) add(cells ...string) {
 		cells[i] = plain(cells[i])
 	}
 	t.rows = append(t.rows, cells)
+}
+
+// paragraphs prints each column of a row on a line of its own.
+func (t *table) paragraphs(w io.Writer, width int) error {
+	heads := 0
+	for _, h := range t.head {
+		heads = max(heads, utf8.RuneCountInString(h))
+	}
+	var b strings.Builder
+	for i, row := range t.rows {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		for i, c := range row {
+			line := []rune(fmt.Sprintf("%-*s  %s", heads, t.head[i], c))
+			if len(line) > width && !slices.Contains(t.whole, t.head[i]) {
+				line = append(line[:width-1], '…')
+			}
+			b.WriteString(strings.TrimRight(string(line), " ") + "\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // leastColumn is how narrow a column gets.
@@ -183,14 +209,14 @@ func (t *table) print(w io.Writer, width int) error {
 		total += n
 	}
 	for ; total > width; total-- {
-		widest := 0
+		widest := -1
 		for i, n := range widths {
-			if n > widths[widest] {
+			if !slices.Contains(t.whole, t.head[i]) && (widest < 0 || n > widths[widest]) {
 				widest = i
 			}
 		}
-		if widths[widest] <= leastColumn {
-			break
+		if widest < 0 || widths[widest] <= leastColumn {
+			return t.paragraphs(w, width)
 		}
 		widths[widest]--
 	}

@@ -222,4 +222,21 @@ func TestTable(t *testing.T) {
 			t.Errorf("width %d:\n%s", width, b.String())
 		}
 	}
+	// What is copied is never cut; where columns can't stand beside each other they stand below each other.
+	id := strings.Repeat("f", 32)
+	tab = &table{head: []string{"ID", "REASON", "WHO"}, whole: []string{"ID"}}
+	tab.add(id, strings.Repeat("why ", 20), "alice")
+	tab.add(id, "", "bob")
+	for width, want := range map[int]string{
+		60: "ID                                REASON               WHO\n" + id + "  why why why why wh…  alice\n" + id + "                       bob\n",
+		40: "ID      " + id + "\nREASON  why why why why why why why why…\nWHO     alice\n\nID      " + id + "\nREASON\nWHO     bob\n",
+	} {
+		var b strings.Builder
+		if err := tab.print(&b, width); err != nil {
+			t.Fatal(err)
+		}
+		if b.String() != want {
+			t.Errorf("width %d:\n%s\nwant:\n%s", width, b.String(), want)
+		}
+	}
 }
