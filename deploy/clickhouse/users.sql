@@ -12,6 +12,10 @@ CREATE ROLE IF NOT EXISTS impersonate_writer;
 GRANT INSERT ON impersonate.requests TO impersonate_writer;
 GRANT INSERT ON impersonate.events TO impersonate_writer;
 GRANT INSERT ON impersonate.checkpoints TO impersonate_writer;
+-- Of a cluster (schema apply --cluster), whose tables of these names are Distributed: what they bring to a shard.
+GRANT INSERT ON impersonate.requests_local TO impersonate_writer;
+GRANT INSERT ON impersonate.events_local TO impersonate_writer;
+GRANT INSERT ON impersonate.checkpoints_local TO impersonate_writer;
 GRANT SELECT ON impersonate.schema_versions TO impersonate_writer;
 GRANT SELECT ON impersonate.received TO impersonate_writer;
 
