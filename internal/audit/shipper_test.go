@@ -140,6 +140,53 @@ func TestHangingSink(t *testing.T) {
 	eventually(t, "all is well", func() bool { return r.Stats().Sinks[0].Err == nil })
 }
 
+// TestShutdownIsBounded: what is left is sent when the gateway stops, for as long as it is given; a sink that hangs holds it up
+// no longer, and gets the rest after the next start.
+func TestShutdownIsBounded(t *testing.T) {
+	t.Parallel()
+	o := audit.Options{Dir: t.TempDir(), SegmentBytes: small}
+	r := open(t, o)
+	sink := newMemory("memory")
+	hanging := make(chan struct{}, 1)
+	sink.before = func(ctx context.Context, b *audit.Batch) error {
+		if b.From <= 20 {
+			return nil
+		}
+		hanging <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	useSinks(t, r, audit.ShipOptions{BatchRows: 10, BatchTime: time.Hour}, sink)
+	for range 35 {
+		event(t, r, audit.Event{Type: audit.EventLogin})
+	}
+	<-hanging
+	ctx, cancel := context.WithCancel(t.Context())
+	closed := make(chan error, 1)
+	go func() { closed <- r.Close(ctx) }()
+	select {
+	case err := <-closed:
+		t.Fatalf("closed while it has time left: %v", err)
+	default:
+	}
+	cancel() // the grace period is over
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("a hanging sink holds up the end")
+	}
+	if sink.has() != 20 {
+		t.Errorf("the sink has %d rows", sink.has())
+	}
+	r = open(t, o)
+	again := newMemory("memory")
+	useSinks(t, r, audit.ShipOptions{BatchRows: 10, BatchTime: time.Hour}, again)
+	closeRecorder(t, r) // drains, though no batch was due
+	if again.has() != 15 || again.rows[35] != "event login" {
+		t.Errorf("after the next start it has %d more: %v", again.has(), again.rows)
+	}
+}
+
 // TestBackoff: the bound of the wait doubles up to 30 seconds.
 func TestBackoff(t *testing.T) {
 	t.Parallel()
