@@ -37,8 +37,7 @@ func (s *shipper) setAside(b *Batch, cause error) error {
 	for _, row := range b.Checkpoints {
 		line(TableCheckpoints, CheckpointColumns(), row.Values(), nil)
 	}
-	name := fmt.Sprintf("refused-%s-%d-%d.jsonl", fileName(s.sink.Name()), b.From, b.To)
-	file := filepath.Join(s.r.dir, name)
+	file := filepath.Join(s.r.dir, refusedFile(s.sink.Name(), b))
 	if err := journal.WriteFile(s.r.fs, file, out.Bytes()); err != nil {
 		return fmt.Errorf("setting a refused batch aside: %w", err)
 	}
@@ -48,4 +47,14 @@ func (s *shipper) setAside(b *Batch, cause error) error {
 	s.log.Error("a sink refuses a batch of audit rows for good; it is set aside", "file", file,
 		"from_seq", b.From, "to_seq", b.To, "error", cause)
 	return nil
+}
+
+// refusedFile is the name of the file for a batch: always the same, since after a crash it is set aside once more. Several of
+// checkpoints alone may be at one place of the log.
+func refusedFile(sink string, b *Batch) string {
+	name := fmt.Sprintf("refused-%s-%d-%d", fileName(sink), b.From, b.To)
+	if len(b.Requests)+len(b.Events) == 0 && len(b.Checkpoints) > 0 {
+		name += fmt.Sprintf(".%d", b.Checkpoints[0].Size)
+	}
+	return name + ".jsonl"
 }

@@ -27,7 +27,7 @@ type RefusedBatch struct {
 
 const sentSuffix = ".sent"
 
-var refusedName = regexp.MustCompile(`^refused-(.+)-(\d+)-(\d+)\.jsonl$`)
+var refusedName = regexp.MustCompile(`^refused-(.+)-(\d+)-(\d+)(?:\.\d+)?\.jsonl$`)
 
 // RefusedBatches lists those in a journal's directory, in the order of the log. The gateway may run meanwhile.
 func RefusedBatches(dir string) ([]RefusedBatch, error) {
