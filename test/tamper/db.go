@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,9 @@ func (d *DB) literal(c audit.Column, v string) string {
 	return quoted
 }
 
+// insertRows is how many rows one statement adds.
+const insertRows = 100
+
 // Insert adds rows. In SQLite the table's keys are dropped first: whoever can write can do that.
 func (d *DB) Insert(ctx context.Context, table string, rows ...Row) error {
 	if !d.ClickHouse {
@@ -113,18 +117,22 @@ func (d *DB) Insert(ctx context.Context, table string, rows ...Row) error {
 			}
 		}
 	}
-	for _, row := range rows {
-		var values []string
-		for i, c := range columns[table] {
-			values = append(values, d.literal(c, row[i]))
+	for some := range slices.Chunk(rows, insertRows) {
+		var selects []string
+		for _, row := range some {
+			var values []string
+			for i, c := range columns[table] {
+				values = append(values, d.literal(c, row[i]))
+			}
+			selects = append(selects, "SELECT "+strings.Join(values, ", "))
 		}
-		// A block like one before would be taken for a repetition.
-		statement := "INSERT INTO " + d.Prefix + table + " SELECT " + strings.Join(values, ", ")
+		statement := "INSERT INTO " + d.Prefix + table + " " + strings.Join(selects, " UNION ALL ")
 		if d.ClickHouse {
+			// A block like one before would be taken for a repetition.
 			statement += " SETTINGS insert_deduplicate = 0"
 		}
 		if _, err := d.SQL.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("%s: %w", statement, err)
+			return fmt.Errorf("%.2000s: %w", statement, err)
 		}
 	}
 	return nil
