@@ -247,8 +247,15 @@ func renumber(ctx context.Context, d *DB) error {
 	if err := d.Delete(ctx, requests, d.at("seq", gone)); err != nil {
 		return err
 	}
+	behind := d.mine() + fmt.Sprintf(" AND seq > %d", gone)
 	for _, table := range []string{requests, events} {
-		err := d.Replace(ctx, table, d.mine()+fmt.Sprintf(" AND seq > %d", gone), func(rows []Row) []Row {
+		if rows, err := d.Rows(ctx, table, behind); err != nil || len(rows) == 0 {
+			if err != nil {
+				return err
+			}
+			continue // no event happened since
+		}
+		err := d.Replace(ctx, table, behind, func(rows []Row) []Row {
 			for _, r := range rows {
 				n, _ := strconv.ParseUint(r[2], 10, 64)
 				r[2] = strconv.FormatUint(n-1, 10)
