@@ -49,12 +49,27 @@ func tail(ctx context.Context, r *reading) error {
 	if err != nil {
 		return err
 	}
+	seen := map[string]time.Time{}
+	newest := r.now.Add(-tailWindow)
+	since := f
+	since.From = newest.Add(-tailWindow)
+	if follow {
+		// What was there before the beginning is not new; looked at first, so that what comes meanwhile is.
+		before, err := r.since(ctx, since)
+		if err != nil {
+			return err
+		}
+		for _, e := range before {
+			seen[keyOf(e)] = e.Time()
+		}
+	}
 	entries, err := r.last(ctx, f, min(max(limit, 0), audit.MaxLimit))
 	if err != nil {
 		return err
 	}
-	seen := map[string]time.Time{}
-	newest := r.now.Add(-tailWindow)
+	for _, e := range entries {
+		delete(seen, keyOf(e))
+	}
 	show := func(entries []*audit.Entry) error {
 		for _, e := range entries {
 			if _, ok := seen[keyOf(e)]; ok {
@@ -72,15 +87,6 @@ func tail(ctx context.Context, r *reading) error {
 	}
 	if err := show(entries); err != nil || !follow {
 		return err
-	}
-	// What was there before the beginning is not new.
-	since := f
-	since.From = newest.Add(-tailWindow)
-	if entries, err = r.since(ctx, since); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		seen[keyOf(e)] = e.Time()
 	}
 	tick := time.NewTicker(tailEvery)
 	defer tick.Stop()
