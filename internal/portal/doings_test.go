@@ -59,6 +59,12 @@ func TestDoings(t *testing.T) {
 		}
 	}
 
+	// Over in the same moment: it has no length, and none is missed.
+	a.write(happened(50*time.Minute, audit.EventImpersonationStarted, "imp-4", `{"policy":"support"}`), happened(50*time.Minute, audit.EventImpersonationEnded, "imp-4", `{"cause":"stopped"}`))
+	if got := admin.get(mine).want(t, 200, "2026-03-01 08:10 – 08:10 UTC").body; strings.Contains(strings.Join(strings.Fields(got), " "), "· ·") {
+		t.Errorf("something is missing: %s", got)
+	}
+
 	// The audit is lost: what the gateway itself knows is shown, and that it is not all.
 	if err := dropTable(a.path, "events"); err != nil {
 		t.Fatal(err)
