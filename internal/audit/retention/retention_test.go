@@ -411,7 +411,7 @@ func TestRun(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go k.Run(ctx)
 		start := time.Now()
-		time.Sleep(3*time.Hour + 2*time.Minute)
+		<-time.After(3*time.Hour + 2*time.Minute) // of the bubble's time
 		cancel()
 		synctest.Wait()
 		var got []time.Duration
