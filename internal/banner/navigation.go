@@ -61,10 +61,14 @@ func fetchedByLibrary(h http.Header) bool {
 // PrepareRequest changes the headers of a request that goes to the app, if it is for a document: the whole document,
 // not compressed, not from the browser's cache. The header map must be the caller's own.
 func PrepareRequest(r *http.Request) {
-	if !IsDocument(r) {
-		return
+	if IsDocument(r) {
+		AskForWhole(r.Header)
 	}
-	h := r.Header
+}
+
+// AskForWhole has a request ask for all of its answer, not compressed, not from a cache: so that something can be put into
+// it. The header map must be the caller's own.
+func AskForWhole(h http.Header) {
 	h["Accept-Encoding"] = identityEncoding
 	for _, name := range [...]string{
 		"Range", "If-Range", "If-None-Match", "If-Modified-Since", "A-Im", "Available-Dictionary", "Dictionary-Id",

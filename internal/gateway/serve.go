@@ -110,7 +110,7 @@ func (s *Site) serveAnonymous(w http.ResponseWriter, r *http.Request, next Next,
 			setCookie(r.Header, held.Own(r, s.Clock.Now()))
 		}
 		if asksForWorker(r) {
-			prepareWorkerRequest(r)
+			banner.AskForWhole(r.Header)
 			script := &workerWriter{ResponseWriter: w}
 			defer script.finish()
 			w = script
@@ -177,7 +177,7 @@ func (s *Site) serveOwnAccount(w http.ResponseWriter, r *http.Request, next Next
 	switch {
 	case err != nil:
 	case asksForWorker(r):
-		prepareWorkerRequest(r)
+		banner.AskForWhole(r.Header)
 		script := &workerWriter{ResponseWriter: ow}
 		err = next(script, r)
 		script.finish()

@@ -51,14 +51,6 @@ func serveRetiringWorker(w http.ResponseWriter) {
 // of many single-page apps does, would otherwise answer for the portal.
 const guardWorker = `self.addEventListener("fetch",function(e){if(e.request.url.indexOf(self.location.origin+"` + Prefix + `")===0)e.stopImmediatePropagation()});` + "\n"
 
-// prepareWorkerRequest asks for the whole script as it is.
-func prepareWorkerRequest(r *http.Request) {
-	for _, name := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "Range", "If-Range"} {
-		delete(r.Header, name)
-	}
-	r.Header["Accept-Encoding"] = []string{"identity"}
-}
-
 // workerWriter puts guardWorker before a script. One that comes compressed, unasked, passes as it is.
 type workerWriter struct {
 	http.ResponseWriter
