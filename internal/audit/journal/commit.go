@@ -47,32 +47,36 @@ func (j *Journal) run() {
 
 // gather gives others a moment to share the commit. It is the machine's time, not the clock's: what is weighed is its
 // CPU.
-func (j *Journal) gather() {
-	if !j.shared {
-		return
-	}
+func (j *Journal) gather() (waited bool) {
 	j.mu.Lock()
-	j.gathering = j.pending.waiters > 0 && j.pending.waiters < enoughToShare && !j.closing
-	wait := j.gathering
+	wait := j.share.on && j.pending.waiters > 0 && j.pending.waiters < j.share.want() && !j.closing
+	j.gathering = wait
 	j.mu.Unlock()
 	if !wait {
-		return
+		return false
 	}
 	j.gatherTimer.Reset(gatherTime)
-	select {
-	case <-j.gatherTimer.C:
-	case <-j.wake:
+	for wait {
+		select {
+		case <-j.gatherTimer.C:
+			wait = false
+		case <-j.wake: // perhaps for something else, or for a commit that was made
+			j.mu.Lock()
+			wait = j.gathering && !j.closing
+			j.mu.Unlock()
+		}
 	}
 	j.mu.Lock()
 	j.gathering = false
+	j.share.gathered(j.pending.waiters)
 	j.mu.Unlock()
+	return true
 }
 
 // commit writes the pending batch, and syncs it if asked to.
 func (j *Journal) commit(sync bool) {
-	j.gather()
-	b := j.take()
-	j.shared = b.waiters > 1
+	waited := j.gather()
+	b := j.take(waited)
 	j.unsynced = append(j.unsynced, b)
 	j.timed(func() error {
 		seq := j.cur.seal(b.buf, j.off, j.seq, j.cur.end)
@@ -117,11 +121,12 @@ func (j *Journal) zeroTo(end int64) error {
 	return nil
 }
 
-// take takes the pending batch and puts an empty one in its place.
-func (j *Journal) take() *batch {
+// take takes the pending batch, for which the commit waited or not, and puts an empty one in its place.
+func (j *Journal) take(waited bool) *batch {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	b := j.pending
+	j.share.committed(b.waiters, waited)
 	j.pending = newBatch(j.spare)
 	j.spare = nil
 	return b
@@ -209,7 +214,7 @@ func (j *Journal) newSegment() error {
 		carry = appendRecord(carry, typ, payload)
 		carried++
 	})
-	b := j.take()
+	b := j.take(false)
 	j.o.Lock.Unlock()
 	j.unsynced = append(j.unsynced, b)
 	h := header{

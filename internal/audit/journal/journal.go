@@ -33,11 +33,6 @@ const (
 	lingerTime = 2 * time.Millisecond
 	syncTime   = time.Second
 	probeTime  = time.Second
-	// gatherTime is how long a commit waits for others to share it, if the one before was shared and until
-	// enoughToShare do. At 5,000 requests a second a commit for each pair would cost three times the CPU; a lone request
-	// never waits.
-	gatherTime    = 2 * time.Millisecond
-	enoughToShare = 8
 	// stallTime is how long a commit may take before appends are refused.
 	stallTime = 5 * time.Second
 	// maxPending bounds what waits in memory for the disk.
@@ -97,6 +92,7 @@ type Journal struct {
 	idle      bool   // the committer waits for wake
 	lingering bool   // a timer will wake the committer
 	gathering bool   // the committer waits for more to share the commit
+	share     share  // whether the committer waits for more, and for how many
 	closing   bool
 	syncDue   bool
 	probeDue  bool
@@ -121,7 +117,6 @@ type Journal struct {
 	cur         *segment // nil: none could be started yet
 	unsynced    []*batch // accepted, not durable
 	syncArmed   bool
-	shared      bool // the last commit was
 	gatherTimer *time.Timer
 	seq         uint64 // of the next record
 	durableSeq  uint64 // of the first record that is not durable
@@ -264,7 +259,7 @@ func (j *Journal) Append(typ byte, payload []byte, sync bool) (Ticket, error) {
 	if sync {
 		b.waiters++
 	}
-	if j.gathering && b.waiters >= enoughToShare {
+	if j.gathering && b.waiters >= j.share.want() {
 		wake, j.gathering = true, false
 	}
 	if j.idle {
