@@ -65,7 +65,7 @@ func TestPolicyTest(t *testing.T) {
 			exitDone,
 			[]string{
 				"Sue Pervisor (sue) as Sam Reed (sam)", "ALLOWED by policy office: full access, for 30 minutes", "requires: reason, ticket",
-				"Only at these times: Monday to Friday 08:00–18:00 (Europe/Berlin).", "Only from these networks: 10.0.0.0/8.", "2 accounts at once", "at most 3 at once",
+				"Only at these times: Monday to Friday 08:00–18:00 (Europe/Berlin).", "Only from these networks: 10.0.0.0/8.", "2 accounts at once", "at most 3 people at once",
 				"RULE", "protect   yes    the target is not of group board", "power     yes", "POLICY",
 				"office", "decides", "names the actor (group support) and the target (group field)", "support", "not_reached",
 			},

@@ -86,11 +86,7 @@ func (p *Policy) describe(w *words, r *Rules) PolicyText {
 			t.Terms = append(t.Terms, sentence)
 			return
 		}
-		in := make([]any, len(args))
-		for i, a := range args {
-			in[i] = w.arg(a)
-		}
-		t.Terms = append(t.Terms, fmt.Sprintf(sentence, in...))
+		t.Terms = append(t.Terms, w.say(sentence, args...))
 	}
 	d := &w.describe
 	modes := p.Modes

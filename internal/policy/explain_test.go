@@ -169,7 +169,7 @@ Only at these times: Monday to Friday 08:00–18:00 (Asia/Tokyo).
 Only from these networks: 10.0.0.0/8, 192.0.2.1.
 Only if this holds: actor.team == target.team
 Nobody may use more than 2 accounts at once.
-An account may be used by at most 1 at once.
+An account may be used by at most one person at once.
 They have to write down why, in at least 20 characters.
 They have to name a ticket, such as SUP-1234.
 They have to log in again, within 5 minutes before.
@@ -187,6 +187,34 @@ The person whose account it is gets a message when it starts and when it ends.
 `
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// TestDescribeOne: one is no plural, in any language.
+func TestDescribeOne(t *testing.T) {
+	want := map[string][4]string{
+		"en": {"It can be extended by 15 minutes, once.", "Nobody may use more than one account at once.", "An account may be used by at most one person at once.", "They have to write down why, in at least one character."},
+		"de": {"Es kann verlängert werden: um 15 Minuten, einmal.", "Niemand darf mehr als ein Konto gleichzeitig verwenden.", "Ein Konto darf von höchstens einer Person gleichzeitig verwendet werden.", "Eine Begründung von mindestens 1 Zeichen ist nötig."},
+		"fr": {"Peut être prolongé de 15 minutes, une fois au plus.", "Personne ne peut utiliser plus d’un compte à la fois.", "Un compte peut être utilisé par une personne à la fois au plus.", "Il faut écrire pourquoi, en au moins un caractère."},
+		"es": {"Puede ampliarse: 15 minutos, una vez como máximo.", "Nadie puede usar más de una cuenta a la vez.", "Una cuenta puede ser usada a la vez por una persona como máximo.", "Hay que escribir el motivo, con al menos un carácter."},
+		"ja": {"15分の延長が最大1回できます。", "1人が同時に使用できるアカウントは1件まで。", "1つのアカウントを同時に使用できるのは1人まで。", "理由を1文字以上で書く必要があります。"},
+	}
+	rules := everything
+	one, many := rules.Policies[0], rules.Policies[0]
+	one.Extensions, one.LimitActor, one.LimitTarget, one.MinReason = 1, 1, 1, 1
+	many.Name, many.Extensions, many.LimitActor, many.LimitTarget, many.MinReason = "many", 7, 7, 7, 7
+	rules.Policies = []Policy{one, many}
+	for _, l := range lang.All {
+		d := mustCompile(t, rules).Describe(l)
+		terms := strings.Join(d.Policies[0].Terms, "\n")
+		for _, sentence := range want[l] {
+			if sentence == "" || !strings.Contains("\n"+terms+"\n", "\n"+sentence+"\n") {
+				t.Errorf("%s: %q is not among:\n%s", l, sentence, terms)
+			}
+		}
+		if terms := strings.Join(d.Policies[1].Terms, "\n"); strings.Count(terms, "7") != 4 || strings.ContainsAny(terms, "{}%") {
+			t.Errorf("%s: not four times seven in:\n%s", l, terms)
+		}
 	}
 }
 

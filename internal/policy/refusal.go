@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"errors"
-	"fmt"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 )
@@ -104,11 +103,7 @@ func (r *Refusal) In(language string) string {
 	if len(r.args) == 0 {
 		return sentence
 	}
-	args := make([]any, len(r.args))
-	for i, a := range r.args {
-		args[i] = w.arg(a)
-	}
-	return fmt.Sprintf(sentence, args...)
+	return w.say(sentence, r.args...)
 }
 
 // AsRefusal finds the refusal in an error; nil when it is something else.

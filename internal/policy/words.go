@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,27 @@ func (w *words) arg(v any) string {
 	}
 	return fmt.Sprint(v)
 }
+
+// say fills a sentence in. {1:account|accounts} in it is the first form where that argument is the number one, else the second.
+func (w *words) say(sentence string, args ...any) string {
+	sentence = countForm.ReplaceAllStringFunc(sentence, func(form string) string {
+		parts := countForm.FindStringSubmatch(form)
+		if n, err := strconv.Atoi(parts[1]); err == nil && n <= len(args) && args[n-1] == 1 {
+			return parts[2]
+		}
+		return parts[3]
+	})
+	if !strings.Contains(sentence, "%") {
+		return sentence // its number is in words
+	}
+	in := make([]any, len(args))
+	for i, a := range args {
+		in[i] = w.arg(a)
+	}
+	return fmt.Sprintf(sentence, in...)
+}
+
+var countForm = regexp.MustCompile(`\{([1-9]):([^|{}]*)\|([^|{}]*)\}`)
 
 // modesArg are modes to choose from.
 type modesArg []string
