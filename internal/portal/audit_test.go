@@ -32,7 +32,8 @@ type auditRig struct {
 	seq  uint64
 }
 
-func newAuditRig(t testing.TB) *auditRig {
+// newAuditRig has an SQLite record, empty; wrap may stand between it and the portal.
+func newAuditRig(t testing.TB, wrap ...func(audit.Reader) audit.Reader) *auditRig {
 	t.Helper()
 	a := &auditRig{path: filepath.Join(t.TempDir(), "audit.db")}
 	var err error
@@ -45,6 +46,9 @@ func newAuditRig(t testing.TB) *auditRig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = reader.Close() })
+	for _, w := range wrap {
+		reader = w(reader)
+	}
 	a.rig = newRigOn(t, reader)
 	return a
 }

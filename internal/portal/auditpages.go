@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ type filterView struct {
 	Actor, Target, From, To, Outcome, Type, Q string
 	Outcomes, Types                           []string
 	Any                                       bool // something narrows
+	Folded                                    int  // how many of the fields that fold away on a phone do
 }
 
 type auditList struct {
@@ -56,9 +58,9 @@ type impersonationRow struct {
 
 // entryView is a request or an event on a line, with all its columns behind.
 type entryView struct {
-	Time, Line, Says, Href string
-	Event, Bad, Write      bool
-	Columns                []columnView
+	Time, Line, Says, Href, ToHref string
+	Event, Bad, Write              bool
+	Columns                        []columnView
 }
 
 type columnView struct{ Name, Value, Href string }
@@ -71,6 +73,8 @@ type storyView struct {
 	Entries                []entryView
 	First, More, CSV       string
 	JSONL, Evidence        string
+	Agreed                 string // who agreed to it, or that nobody was asked
+	Emergency              bool
 }
 
 func at(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
@@ -101,9 +105,19 @@ func (p *portal) auditQuestion(w http.ResponseWriter, r *http.Request, d *auditP
 		Actor: cut(q.Get("actor"), maxShown), Target: cut(q.Get("target"), maxShown), From: cut(q.Get("from"), 40), To: cut(q.Get("to"), 40),
 		Outcome: cut(q.Get("outcome"), 64), Type: cut(q.Get("type"), 64), Q: cut(q.Get("q"), maxQuery),
 	}
-	f := *d.Filter
-	f.Outcomes, f.Types = nil, nil
-	d.Filter.Any = f.Actor+f.Target+f.From+f.To+f.Outcome+f.Type+f.Q != ""
+	f := d.Filter
+	switch what {
+	case "impersonations":
+		f.Outcomes = offered(append([]string{audit.OutcomeActive}, audit.EndCauses()...), f.Outcome)
+	case audit.TableEvents:
+		f.Types = offered(audit.EventTypes(), f.Type)
+	}
+	f.Any = f.Actor+f.Target+f.From+f.To+f.Outcome+f.Type+f.Q != ""
+	for _, field := range []string{f.Actor, f.Target, f.From, f.To, f.Outcome, f.Type} {
+		if field != "" {
+			f.Folded++
+		}
+	}
 	if err == nil {
 		a.page.Limit = auditRows
 		if what == audit.TableEvents {
@@ -121,7 +135,15 @@ func (p *portal) auditQuestion(w http.ResponseWriter, r *http.Request, d *auditP
 	return nil
 }
 
-// auditList reads a list for a page; nil after having answered.
+// offered are what can be chosen; what is in force is always among them, so that the page shows why a list is short.
+func offered(words []string, chosen string) []string {
+	if chosen != "" && !slices.Contains(words, chosen) {
+		words = append(words, chosen)
+	}
+	return words
+}
+
+// auditListOf reads a list for a page; nil after having answered.
 func auditListOf[T any](p *portal, w http.ResponseWriter, r *http.Request, v *viewer, d *auditPage, a *question, table string,
 	list func(context.Context, audit.Filter, audit.Page) (*audit.Found[T], error),
 ) []*T {
@@ -137,7 +159,7 @@ func auditListOf[T any](p *portal, w http.ResponseWriter, r *http.Request, v *vi
 	if !p.recorded(w, r, v, a, len(found.Rows)) {
 		return nil
 	}
-	l := &auditList{Count: d.A.count(len(found.Rows), a.page.Cursor != "" || found.Next != "")}
+	l := &auditList{Count: d.A.count(len(found.Rows), a.page.Cursor == "", found.Next == "")}
 	with := func(set ...string) string {
 		q := url.Values{}
 		for name, values := range a.asked {
@@ -175,7 +197,6 @@ func (p *portal) serveAudit(w http.ResponseWriter, r *http.Request, v *viewer) {
 	if a == nil {
 		return
 	}
-	d.Filter.Outcomes = []string{"active", "stopped", "expired", "idle", "revoked", "logout", "policy_changed", "target_deactivated", "actor_deactivated"}
 	rows := auditListOf(p, w, r, v, d, a, audit.TableImpersonations, p.Audit.Impersonations)
 	if rows == nil {
 		return
@@ -209,11 +230,6 @@ func (p *portal) serveAuditEvents(w http.ResponseWriter, r *http.Request, v *vie
 	if a == nil {
 		return
 	}
-	d.Filter.Types = []string{
-		audit.EventLogin, audit.EventLoginFailed, audit.EventLogout, audit.EventImpersonationStarted, audit.EventImpersonationRefused,
-		audit.EventImpersonationExtended, audit.EventImpersonationEnded, audit.EventAuditRead, audit.EventAuditExported, audit.EventUserDeactivated,
-		audit.EventUserReactivated, audit.EventConfigLoaded, audit.EventJournalRecovered,
-	}
 	rows := auditListOf(p, w, r, v, d, a, audit.TableEvents, p.Audit.Events)
 	if rows == nil {
 		return
@@ -222,7 +238,7 @@ func (p *portal) serveAuditEvents(w http.ResponseWriter, r *http.Request, v *vie
 		view := viewOfEvent(e)
 		view.Line = e.Line()
 		if validID(e.ImpersonationID) {
-			view.Href = auditRoot + "/impersonations/" + url.PathEscape(e.ImpersonationID)
+			view.Href, view.ToHref = auditRoot+"/impersonations/"+url.PathEscape(e.ImpersonationID), t.ToImpersonation
 		}
 		d.List.Events = append(d.List.Events, view)
 	}
@@ -258,6 +274,15 @@ func (p *portal) serveAuditStory(w http.ResponseWriter, r *http.Request, v *view
 		if i.EndedBy != "" {
 			s.Ended += " · " + t.By + " " + shown(i.EndedBy, maxShown)
 		}
+	}
+	agreed, asked, err := p.asked(r.Context(), i, a.page.Cursor == "")
+	if err != nil {
+		p.auditProblem(w, r, err)
+		return
+	}
+	s.Agreed, s.Emergency = agreed.says(t), agreed.Emergency
+	for _, e := range asked {
+		s.Entries = append(s.Entries, viewOfEvent(e))
 	}
 	for _, e := range found.Rows {
 		if e.Request != nil {
@@ -295,7 +320,7 @@ func viewOfRequest(q *audit.Request) entryView {
 func viewOfEvent(v *audit.Event) entryView {
 	e := entryView{Time: at(v.Time), Line: v.Type, Event: true}
 	var says []string
-	for _, s := range []string{v.Reason, v.Ticket} {
+	for _, s := range []string{v.Reason, v.Ticket, detailOf(v)} {
 		if s != "" {
 			says = append(says, s)
 		}

@@ -28,8 +28,8 @@ type spanView struct {
 }
 
 type plotView struct {
-	ID, Title, Max, From, To string
-	Bars                     []barView
+	ID, Title, Part, Max, From, To string // Part is what the lower piece of a bar is
+	Bars                           []barView
 }
 
 // barView is a bar in a plot of 600 by 120; Part is the lower piece that is drawn in another colour.
@@ -110,8 +110,8 @@ func (p *portal) activity(r *http.Request, t *auditTexts, a *question, step audi
 		view.Rows = append(view.Rows, bucketView{names[i], b.Impersonations, b.Requests, b.Writes, b.Refusals})
 	}
 	view.Plots = []plotView{
-		plotOf("started", t.Impersonations+" "+view.Step, names, started, nil),
-		plotOf("requests", t.Requests+" "+view.Step+" ("+t.Writes+")", names, requests, writes),
+		plotOf("started", t.Impersonations+" "+view.Step, "", names, started, nil),
+		plotOf("requests", t.Requests+" "+view.Step, t.Writes, names, requests, writes),
 	}
 	most := uint64(1)
 	for _, c := range actors {
@@ -151,8 +151,8 @@ func findingOf(t *auditTexts, f audit.Finding) findingView {
 }
 
 // plotOf draws bars; part is the piece of each that is of another colour.
-func plotOf(id, title string, names []string, values, part []uint64) plotView {
-	v := plotView{ID: id, Title: title}
+func plotOf(id, title, partTitle string, names []string, values, part []uint64) plotView {
+	v := plotView{ID: id, Title: title, Part: partTitle}
 	most := uint64(1)
 	for _, n := range values {
 		most = max(most, n)
@@ -173,7 +173,7 @@ func plotOf(id, title string, names []string, values, part []uint64) plotView {
 		}
 		if part != nil && part[i] > 0 {
 			b.PartY, b.PartH = number(plotHeight-height(part[i])), number(height(part[i]))
-			b.Title += fmt.Sprintf(" (%d)", part[i])
+			b.Title += fmt.Sprintf(" (%s: %d)", partTitle, part[i])
 		}
 		v.Bars = append(v.Bars, b)
 	}

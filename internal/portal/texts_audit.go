@@ -19,11 +19,13 @@ type auditTexts struct {
 	Actor, Target, From, To, Outcome, Type, Search, Apply, Clear, AnyOutcome, AnyType, GoesOn, Filters, UTC string
 
 	// Lists. Rows has a number.
-	Rows, MoreRows, Empty, EmptyText, NoneYet, NoneYetText, More, First, ExportCSV, ExportJSONL, BadFilter string
+	Rows, FirstRows, MoreRows, LastRows, Empty, EmptyText, NoneYet, NoneYetText, More, First, ExportCSV, ExportJSONL, BadFilter string
 
 	// One impersonation.
 	Who, Whom, Reason, Ticket, Mode, Policy, Site, Address, Started, Ended, Lasted, Requests, Writes, Refusals, By string
-	Timeline, Detail, AllImpersonations, Evidence, EvidenceHint                                                    string
+	Timeline, Detail, AllImpersonations, ToImpersonation, Evidence, EvidenceHint                                   string
+	// Who agreed to a start: a username, the target, or nobody.
+	Agreed, ByTarget, ByNobody string
 
 	// Activity.
 	WorthALook, NothingToSee, OverTime, PerHour, PerDay, PerMonth, ByActor, AsTable, Time, Targets, Last7, Last30, Last365 string
@@ -35,11 +37,17 @@ func auditText(r *http.Request) *auditTexts {
 	return auditLanguages.In(lang.Of(r.Header.Get("Accept-Language")))
 }
 
-func (t *auditTexts) count(n int, more bool) string {
-	if more {
-		return fmt.Sprintf(t.MoreRows, n)
+// count says how many rows a page shows, and whether that is all.
+func (t *auditTexts) count(n int, first, last bool) string {
+	switch {
+	case first && last, n == 0:
+		return fmt.Sprintf(t.Rows, n)
+	case first:
+		return fmt.Sprintf(t.FirstRows, n)
+	case last:
+		return fmt.Sprintf(t.LastRows, n)
 	}
-	return fmt.Sprintf(t.Rows, n)
+	return fmt.Sprintf(t.MoreRows, n)
 }
 
 // clock is a length of time as every language reads it: 1:02:03.
@@ -50,13 +58,14 @@ func clockOf(d time.Duration) string {
 
 var auditLanguages = lang.Texts[*auditTexts]{
 	"en": {
-		Lang: "en", Evidence: "Download the evidence", EvidenceHint: "One file with every row, the proof that it is in the signed log, a report to print, and how to check it without this gateway.",
+		Lang: "en", ToImpersonation: "The impersonation", Agreed: "Agreed", ByTarget: "the target", ByNobody: "nobody: an emergency",
+		Evidence: "Download the evidence", EvidenceHint: "One file with every row, the proof that it is in the signed log, a report to print, and how to check it without this gateway.",
 		Audit: "Audit", Impersonations: "Impersonations", Events: "Events", Activity: "Activity",
 		Lead: "Who used whose account, when and why. That you read this is recorded too.", EventsLead: "What else must not happen unseen. That you read this is recorded too.",
 		ActivityLead: "How much was done in others' accounts, and what is worth a look. Days and hours are in UTC.",
 		Actor:        "Actor", Target: "Target", From: "From", To: "To", Outcome: "End", Type: "Type", Search: "Search", Apply: "Show", Clear: "Clear", AnyOutcome: "Any", AnyType: "Any",
 		GoesOn: "goes on", Filters: "Filters", UTC: "Times are in UTC.",
-		Rows: "%d found", MoreRows: "The next %d", Empty: "Nothing found", EmptyText: "Nothing in the audit fits these filters.", NoneYet: "Nothing yet", NoneYetText: "It appears here a few seconds after it was recorded.",
+		Rows: "%d found", FirstRows: "The first %d; there are more", MoreRows: "The next %d", LastRows: "The last %d", Empty: "Nothing found", EmptyText: "Nothing in the audit fits these filters.", NoneYet: "Nothing yet", NoneYetText: "It appears here a few seconds after it was recorded.",
 		More: "Show more", First: "Back to the beginning", ExportCSV: "Export as CSV", ExportJSONL: "Export as JSON lines", BadFilter: "This can't be asked for.",
 		Who: "Actor", Whom: "Target", Reason: "Reason", Ticket: "Ticket", Mode: "Mode", Policy: "Policy", Site: "Site", Address: "Address", Started: "Started", Ended: "Ended", Lasted: "Lasted",
 		Requests: "Requests", Writes: "Writes", Refusals: "Refused", By: "by", Timeline: "What happened", Detail: "Details", AllImpersonations: "All impersonations",
@@ -68,13 +77,14 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d requests refused", "very_long": "lasted %s", "many_targets": "%d accounts", "refused_starts": "%d starts refused"},
 	},
 	"de": {
-		Lang: "de", Evidence: "Nachweis herunterladen", EvidenceHint: "Eine Datei mit jeder Zeile, dem Beweis, dass sie im signierten Protokoll steht, einem Bericht zum Drucken und einer Anleitung, das ohne dieses Gateway zu prüfen.",
+		Lang: "de", ToImpersonation: "Zur Anmeldung", Agreed: "Zugestimmt", ByTarget: "benutztes Konto", ByNobody: "niemand: ein Notfall",
+		Evidence: "Nachweis herunterladen", EvidenceHint: "Eine Datei mit jeder Zeile, dem Beweis, dass sie im signierten Protokoll steht, einem Bericht zum Drucken und einer Anleitung, das ohne dieses Gateway zu prüfen.",
 		Audit: "Protokoll", Impersonations: "Anmeldungen als andere", Events: "Ereignisse", Activity: "Aktivität",
 		Lead: "Wer wessen Konto benutzt hat, wann und warum. Auch dass Sie dies lesen, wird protokolliert.", EventsLead: "Was sonst nicht ungesehen geschehen darf. Auch dass Sie dies lesen, wird protokolliert.",
 		ActivityLead: "Wie viel in fremden Konten getan wurde und was einen Blick wert ist. Tage und Stunden sind in UTC.",
 		Actor:        "Handelnde Person", Target: "Benutztes Konto", From: "Von", To: "Bis", Outcome: "Ende", Type: "Art", Search: "Suche", Apply: "Anzeigen", Clear: "Zurücksetzen", AnyOutcome: "Alle", AnyType: "Alle",
 		GoesOn: "läuft noch", Filters: "Filter", UTC: "Zeiten sind in UTC.",
-		Rows: "%d gefunden", MoreRows: "Die nächsten %d", Empty: "Nichts gefunden", EmptyText: "Nichts im Protokoll passt zu diesen Filtern.", NoneYet: "Noch nichts", NoneYetText: "Es erscheint hier einige Sekunden, nachdem es aufgezeichnet wurde.",
+		Rows: "%d gefunden", FirstRows: "Die ersten %d; es gibt mehr", MoreRows: "Die nächsten %d", LastRows: "Die letzten %d", Empty: "Nichts gefunden", EmptyText: "Nichts im Protokoll passt zu diesen Filtern.", NoneYet: "Noch nichts", NoneYetText: "Es erscheint hier einige Sekunden, nachdem es aufgezeichnet wurde.",
 		More: "Mehr anzeigen", First: "Zurück zum Anfang", ExportCSV: "Als CSV exportieren", ExportJSONL: "Als JSON-Zeilen exportieren", BadFilter: "Danach kann nicht gefragt werden.",
 		Who: "Handelnde Person", Whom: "Benutztes Konto", Reason: "Grund", Ticket: "Ticket", Mode: "Modus", Policy: "Regel", Site: "Website", Address: "Adresse", Started: "Begonnen", Ended: "Beendet", Lasted: "Dauer",
 		Requests: "Anfragen", Writes: "Schreibend", Refusals: "Verweigert", By: "durch", Timeline: "Was geschah", Detail: "Einzelheiten", AllImpersonations: "Alle Anmeldungen als andere",
@@ -86,13 +96,14 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d Anfragen verweigert", "very_long": "dauerte %s", "many_targets": "%d Konten", "refused_starts": "%d Anmeldungen verweigert"},
 	},
 	"fr": {
-		Lang: "fr", Evidence: "Télécharger les preuves", EvidenceHint: "Un fichier avec chaque ligne, la preuve qu’elle figure dans le journal signé, un rapport à imprimer et la façon de le vérifier sans cette passerelle.",
+		Lang: "fr", ToImpersonation: "La connexion", Agreed: "Accord", ByTarget: "la personne concernée", ByNobody: "personne : une urgence",
+		Evidence: "Télécharger les preuves", EvidenceHint: "Un fichier avec chaque ligne, la preuve qu’elle figure dans le journal signé, un rapport à imprimer et la façon de le vérifier sans cette passerelle.",
 		Audit: "Audit", Impersonations: "Connexions en tant qu’autrui", Events: "Événements", Activity: "Activité",
 		Lead: "Qui a utilisé le compte de qui, quand et pourquoi. Votre lecture est enregistrée aussi.", EventsLead: "Ce qui ne doit pas non plus passer inaperçu. Votre lecture est enregistrée aussi.",
 		ActivityLead: "Ce qui a été fait dans les comptes d’autrui, et ce qui mérite un regard. Jours et heures en UTC.",
 		Actor:        "Auteur", Target: "Compte utilisé", From: "Du", To: "Au", Outcome: "Fin", Type: "Type", Search: "Recherche", Apply: "Afficher", Clear: "Effacer", AnyOutcome: "Toutes", AnyType: "Tous",
 		GoesOn: "en cours", Filters: "Filtres", UTC: "Les heures sont en UTC.",
-		Rows: "%d trouvés", MoreRows: "Les %d suivants", Empty: "Rien trouvé", EmptyText: "Rien dans l’audit ne correspond à ces filtres.", NoneYet: "Rien pour l’instant", NoneYetText: "Cela apparaît ici quelques secondes après l’enregistrement.",
+		Rows: "%d trouvés", FirstRows: "Les %d premiers ; il y en a d’autres", MoreRows: "Les %d suivants", LastRows: "Les %d derniers", Empty: "Rien trouvé", EmptyText: "Rien dans l’audit ne correspond à ces filtres.", NoneYet: "Rien pour l’instant", NoneYetText: "Cela apparaît ici quelques secondes après l’enregistrement.",
 		More: "Afficher plus", First: "Retour au début", ExportCSV: "Exporter en CSV", ExportJSONL: "Exporter en lignes JSON", BadFilter: "Cette demande n’est pas possible.",
 		Who: "Auteur", Whom: "Compte utilisé", Reason: "Raison", Ticket: "Ticket", Mode: "Mode", Policy: "Règle", Site: "Site", Address: "Adresse", Started: "Début", Ended: "Fin", Lasted: "Durée",
 		Requests: "Requêtes", Writes: "Écritures", Refusals: "Refusées", By: "par", Timeline: "Ce qui s’est passé", Detail: "Détails", AllImpersonations: "Toutes les connexions",
@@ -104,13 +115,14 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d requêtes refusées", "very_long": "durée %s", "many_targets": "%d comptes", "refused_starts": "%d connexions refusées"},
 	},
 	"es": {
-		Lang: "es", Evidence: "Descargar las pruebas", EvidenceHint: "Un archivo con cada fila, la prueba de que está en el registro firmado, un informe para imprimir y cómo comprobarlo sin esta pasarela.",
+		Lang: "es", ToImpersonation: "El acceso", Agreed: "Acuerdo", ByTarget: "la persona afectada", ByNobody: "nadie: una emergencia",
+		Evidence: "Descargar las pruebas", EvidenceHint: "Un archivo con cada fila, la prueba de que está en el registro firmado, un informe para imprimir y cómo comprobarlo sin esta pasarela.",
 		Audit: "Auditoría", Impersonations: "Accesos como otra persona", Events: "Sucesos", Activity: "Actividad",
 		Lead: "Quién usó la cuenta de quién, cuándo y por qué. También se registra que usted lee esto.", EventsLead: "Qué más no debe pasar inadvertido. También se registra que usted lee esto.",
 		ActivityLead: "Cuánto se hizo en cuentas ajenas y qué merece una mirada. Días y horas en UTC.",
 		Actor:        "Quién", Target: "Cuenta usada", From: "Desde", To: "Hasta", Outcome: "Fin", Type: "Tipo", Search: "Búsqueda", Apply: "Mostrar", Clear: "Borrar", AnyOutcome: "Cualquiera", AnyType: "Cualquiera",
 		GoesOn: "en curso", Filters: "Filtros", UTC: "Las horas están en UTC.",
-		Rows: "%d encontrados", MoreRows: "Los %d siguientes", Empty: "Nada encontrado", EmptyText: "Nada en la auditoría cumple estos filtros.", NoneYet: "Nada todavía", NoneYetText: "Aparece aquí unos segundos después de registrarse.",
+		Rows: "%d encontrados", FirstRows: "Los primeros %d; hay más", MoreRows: "Los %d siguientes", LastRows: "Los últimos %d", Empty: "Nada encontrado", EmptyText: "Nada en la auditoría cumple estos filtros.", NoneYet: "Nada todavía", NoneYetText: "Aparece aquí unos segundos después de registrarse.",
 		More: "Mostrar más", First: "Volver al principio", ExportCSV: "Exportar como CSV", ExportJSONL: "Exportar como líneas JSON", BadFilter: "Eso no se puede pedir.",
 		Who: "Quién", Whom: "Cuenta usada", Reason: "Motivo", Ticket: "Ticket", Mode: "Modo", Policy: "Regla", Site: "Sitio", Address: "Dirección", Started: "Inicio", Ended: "Fin", Lasted: "Duración",
 		Requests: "Peticiones", Writes: "Escrituras", Refusals: "Rechazadas", By: "por", Timeline: "Qué pasó", Detail: "Detalles", AllImpersonations: "Todos los accesos",
@@ -122,13 +134,14 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Finding: map[string]string{"many_refusals": "%d peticiones rechazadas", "very_long": "duró %s", "many_targets": "%d cuentas", "refused_starts": "%d accesos rechazados"},
 	},
 	"ja": {
-		Lang: "ja", Evidence: "証拠をダウンロード", EvidenceHint: "すべての行、それが署名済みログにあることの証明、印刷用の報告書、このゲートウェイなしで検証する方法を一つのファイルにまとめます。",
+		Lang: "ja", ToImpersonation: "代理ログインを表示", Agreed: "同意", ByTarget: "対象者本人", ByNobody: "なし(緊急)",
+		Evidence: "証拠をダウンロード", EvidenceHint: "すべての行、それが署名済みログにあることの証明、印刷用の報告書、このゲートウェイなしで検証する方法を一つのファイルにまとめます。",
 		Audit: "監査", Impersonations: "代理ログイン", Events: "イベント", Activity: "活動状況",
 		Lead: "誰が誰のアカウントを、いつ、なぜ使ったか。この閲覧も記録されます。", EventsLead: "そのほか見逃してはならない出来事。この閲覧も記録されます。",
 		ActivityLead: "他人のアカウントで行われた操作の量と、確認すべき点。日時は UTC です。",
 		Actor:        "操作者", Target: "対象アカウント", From: "開始日", To: "終了日", Outcome: "終了理由", Type: "種類", Search: "検索", Apply: "表示", Clear: "クリア", AnyOutcome: "すべて", AnyType: "すべて",
 		GoesOn: "継続中", Filters: "絞り込み", UTC: "時刻は UTC です。",
-		Rows: "%d 件", MoreRows: "次の %d 件", Empty: "見つかりません", EmptyText: "条件に合う記録はありません。", NoneYet: "まだありません", NoneYetText: "記録の数秒後にここに表示されます。",
+		Rows: "%d 件", FirstRows: "最初の %d 件(続きがあります)", MoreRows: "次の %d 件", LastRows: "最後の %d 件", Empty: "見つかりません", EmptyText: "条件に合う記録はありません。", NoneYet: "まだありません", NoneYetText: "記録の数秒後にここに表示されます。",
 		More: "さらに表示", First: "最初に戻る", ExportCSV: "CSV で書き出す", ExportJSONL: "JSON Lines で書き出す", BadFilter: "この条件では検索できません。",
 		Who: "操作者", Whom: "対象アカウント", Reason: "理由", Ticket: "チケット", Mode: "モード", Policy: "ポリシー", Site: "サイト", Address: "アドレス", Started: "開始", Ended: "終了", Lasted: "時間",
 		Requests: "リクエスト", Writes: "書き込み", Refusals: "拒否", By: "実行者", Timeline: "経過", Detail: "詳細", AllImpersonations: "すべての代理ログイン",

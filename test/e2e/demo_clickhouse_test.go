@@ -45,7 +45,7 @@ func TestDemoWithClickHouse(t *testing.T) {
 	if !strings.Contains(page, "Sam Reed") || !strings.Contains(page, "<impersonate-banner") {
 		t.Fatalf("the timesheets are not Sam's under the banner: %.800s", page)
 	}
-	day := regexp.MustCompile(`action="(/timesheets/[^"]+/submit)"`).FindStringSubmatch(page)
+	day := submitForm.FindStringSubmatch(page)
 	token := csrfField.FindStringSubmatch(page)
 	if day == nil || token == nil {
 		t.Fatalf("no form to submit the timesheet: %s", page)

@@ -62,6 +62,8 @@ type parts struct {
 	Log        string // lines added to the default log
 	UsersFile  string
 	Config     string // the whole Caddyfile, in place of what these make of it
+
+	Begin time.Time // when the clock begins of a gateway in this process; zero: now
 }
 
 func (p *parts) origin() string { return p.Scheme + "://" + p.Addr }

@@ -81,7 +81,7 @@ func TestHarmIsSeen(t *testing.T) {
 // TestHostileInput: names, groups, emails, reasons, tickets, notes, browsers' names and addresses that are attacks are
 // text on every page, in the banner with every word of it from them, on the bell, and in the record.
 func TestHostileInput(t *testing.T) {
-	s := raise(t, hostile, 0, "{impersonate.actor.name} / {impersonate.user.name} / {impersonate.user.email} / {impersonate.user.groups} / {impersonate.mode}")
+	s := raise(t, hostile, 0, stageConfig("{impersonate.actor.name} / {impersonate.user.name} / {impersonate.user.email} / {impersonate.user.groups} / {impersonate.mode}"))
 	people := map[string]string{"field": hostile[5].username, "field2": hostile[6].username, "office": hostile[7].username, "long": hostile[8].username}
 	for _, name := range []string{"owner", "admin", "second", "supervisor", "auditor"} {
 		s.roles[name] = logIn(t, s.origin(), name)

@@ -46,7 +46,11 @@ func startInProcess(t *testing.T, p *parts) *inProcess {
 	p.Log = "output file " + filepath.Join(p.Dir, "caddy.log")
 	config := p.configWithClock(t, "e2e")
 
-	g := &inProcess{manual: clock.NewManual(time.Now())}
+	begin := p.Begin
+	if begin.IsZero() {
+		begin = time.Now()
+	}
+	g := &inProcess{manual: clock.NewManual(begin)}
 	running = g
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -52,6 +52,7 @@ var scenes = []scene{
 	{"history-mine", "admin", "/.impersonate/history/mine", nil, "desktop phone"},
 	{"history-mine-none", "sam", "/.impersonate/history/mine", nil, ""},
 	{"audit", "auditor owner", "/.impersonate/audit", nil, "desktop phone"},
+	{"audit-filters", "auditor", "/.impersonate/audit?actor=admin&from=90d", nil, "phone"},
 	{"audit-empty", "auditor", "/.impersonate/audit?q=zzz", nil, ""},
 	{"audit-bad", "auditor", "/.impersonate/audit?from=noon", nil, ""},
 	{"audit-events", "auditor", "/.impersonate/audit/events", openFirst, ""},
@@ -61,7 +62,7 @@ var scenes = []scene{
 	{"review", "owner auditor", "/.impersonate/review", nil, "desktop phone"},
 	{"review-waiting", "owner", "/.impersonate/review?waiting=1", nil, ""},
 	{"owner", "owner", "/.impersonate/owner", nil, "desktop phone"},
-	{"retention", "owner", "/.impersonate/owner/retention", nil, ""},
+	{"retention", "owner", "/.impersonate/owner/retention", nil, "desktop phone"},
 	{"stop", "impersonating sam", "/.impersonate/stop", nil, ""},
 	{"ended", "admin", "/.impersonate/ended?from=/", nil, ""},
 	{"login", "nobody", "/.impersonate/login?return_to=/", nil, ""},
@@ -80,8 +81,8 @@ var scenes = []scene{
 	{"app-folded", "impersonating", "/bookings/1042", func(b *browser) { b.press(inBanner(".fold")) }, "phone"}, // last: the browser remembers it
 }
 
-// openFirst opens the first thing on the page that folds.
-func openFirst(b *browser) { b.press(css("main details:not(.menu) summary")) }
+// openFirst opens the first thing on the page that folds, but for the filters, which do so on a phone alone.
+func openFirst(b *browser) { b.press(css("main details:not(.menu):not(.fields) summary")) }
 
 // searchOffline types into the search without a network.
 func searchOffline(b *browser) {

@@ -132,7 +132,7 @@ const bannerText = "{impersonate.actor.name} viewing as {impersonate.user.name}"
 // newStage sets it up, with as many more field workers and office staff, at most 2,184.
 func newStage(t *testing.T, more int) *stage {
 	t.Helper()
-	s := raise(t, company, more, bannerText)
+	s := raise(t, company, more, stageConfig(bannerText))
 	ask := func(p *person, body string) string {
 		t.Helper()
 		res, answer := p.do(http.MethodPost, "/.impersonate/api/v1/impersonations", body)
@@ -195,8 +195,15 @@ func newStage(t *testing.T, more int) *stage {
 	return s
 }
 
-// raise starts provider, app and gateway for these people.
-func raise(t *testing.T, people []role, more int, banner string) *stage {
+// stageConfig is the Caddyfile of a stage with this banner.
+func stageConfig(banner string) func(*parts) {
+	return func(p *parts) {
+		p.Config = fmt.Sprintf(stageCaddyfile, p.Dir, p.Issuer, clientSecret, p.Addr, banner, p.App)
+	}
+}
+
+// raise starts provider, app and gateway for these people; configure writes the Caddyfile.
+func raise(t *testing.T, people []role, more int, configure func(*parts)) *stage {
 	t.Helper()
 	p := &parts{Dir: t.TempDir(), Addr: freeport.Addr(t), Scheme: "http"}
 	p.UsersFile = filepath.Join(p.Dir, "users.yaml")
@@ -253,7 +260,7 @@ func raise(t *testing.T, people []role, more int, banner string) *stage {
 	app := httptest.NewServer(fieldbook.New(users, time.Now))
 	t.Cleanup(app.Close)
 	p.App = strings.TrimPrefix(app.URL, "http://")
-	p.Config = fmt.Sprintf(stageCaddyfile, p.Dir, p.Issuer, clientSecret, p.Addr, banner, p.App)
+	configure(p)
 	return &stage{parts: p, t: t, gate: startInProcess(t, p), roles: map[string]*person{}, names: strings.NewReplacer()}
 }
 

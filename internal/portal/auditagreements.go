@@ -1,0 +1,62 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+)
+
+const (
+	// askedWithin is how long before a start it may have been asked for, and how many events may tell of that.
+	askedWithin = 31 * 24 * time.Hour
+	maxAsked    = 20
+)
+
+// agreement is what a start's event says of who agreed to it.
+type agreement struct {
+	Request    string `json:"request"`
+	ApprovedBy string `json:"approved_by"`
+	Consented  bool   `json:"consented"`
+	Emergency  bool   `json:"emergency"`
+}
+
+// says is who agreed, in words; empty: nobody had to.
+func (a *agreement) says(t *auditTexts) string {
+	if a.Emergency {
+		return t.ByNobody
+	}
+	var who []string
+	if a.ApprovedBy != "" {
+		who = append(who, shown(a.ApprovedBy, maxShown))
+	}
+	if a.Consented {
+		who = append(who, t.ByTarget)
+	}
+	return strings.Join(who, " · ")
+}
+
+// asked is who agreed to an impersonation, and where wanted the events of the request it became of, the oldest first: they
+// were made before it had an id, and are in no timeline.
+func (p *portal) asked(ctx context.Context, i *audit.Impersonation, wanted bool) (a agreement, events []*audit.Event, err error) {
+	start, err := p.Audit.Events(ctx, audit.Filter{Impersonation: i.ID, Type: audit.EventImpersonationStarted}, audit.Page{Limit: 1})
+	if err != nil || len(start.Rows) == 0 {
+		return a, nil, err
+	}
+	_ = json.Unmarshal([]byte(start.Rows[0].Detail), &a) // rows may have been written by something else
+	if a.Request == "" || !wanted {
+		return a, nil, nil
+	}
+	f := audit.Filter{Q: a.Request, Actor: i.ActorUsername, From: i.Started.Add(-askedWithin), To: i.Started.Add(time.Microsecond)}
+	found, err := p.Audit.Events(ctx, f, audit.Page{Limit: maxAsked, Oldest: true})
+	if err != nil {
+		return a, nil, err
+	}
+	return a, slices.DeleteFunc(found.Rows, func(e *audit.Event) bool {
+		var d agreement
+		return e.ImpersonationID == i.ID || json.Unmarshal([]byte(e.Detail), &d) != nil || d.Request != a.Request
+	}), nil
+}
