@@ -31,9 +31,23 @@ Exit codes: 0 done; 1 it could not be done, and the message says why; 3 (schema 
 (policy test) refused; 5 (policy check) not all is as expected; 6
 (audit verify) something is not as it was recorded.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(auditCommand(), demoCommand(), healthCommand(), schemaCommand(), usersCommand(), policyCommand())
+			cmd.AddCommand(commands()...)
+			tidy(cmd)
 		},
 	})
+}
+
+// commands are those of the group.
+func commands() []*cobra.Command {
+	return []*cobra.Command{auditCommand(), demoCommand(), healthCommand(), schemaCommand(), usersCommand(), policyCommand()}
+}
+
+// tidy makes the help of a command and those below it fit a terminal.
+func tidy(cmd *cobra.Command) {
+	cmd.Long = reflow(cmd.Long)
+	for _, c := range cmd.Commands() {
+		tidy(c)
+	}
 }
 
 // run makes f a command's function: its errors are printed as they are, without the usage, and become the exit code.

@@ -15,7 +15,7 @@ import (
 func auditEvidenceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "evidence <id> [--output <file>] [--key <file>]",
-		Short: "Writes what was done in one impersonation, with proofs, into one zip",
+		Short: "Writes one impersonation, with proofs, into one zip",
 		Long: `
 Writes one file with who, whom, why, who agreed, the policy that allowed it, notices, every request and event with the proof that it is
 in the signed log, the checkpoints, the public keys, a report to print, and how to check all that without this program. The same audit

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
@@ -96,8 +95,7 @@ func newFile(path string) (w io.Writer, finish func(error) error, err error) {
 // progress tells on a terminal how far a long export is.
 func (r *reading) progress() (each func(int) error, end func()) {
 	began, said := time.Now(), time.Time{}
-	f, ok := r.cmd.ErrOrStderr().(*os.File)
-	terminal := ok && term.IsTerminal(int(f.Fd()))
+	terminal := columnsOf(r.cmd.ErrOrStderr()) > 0
 	each = func(rows int) error {
 		now := time.Now()
 		every := progressEvery

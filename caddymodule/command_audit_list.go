@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,15 +33,15 @@ Exit codes: 0 done, also when nothing was found; 1 it could not be read, and the
 	return cmd
 }
 
-// rows reads a list, at most as many as the flag limit says.
-func rows[T any](ctx context.Context, r *reading, list func(context.Context, audit.Filter, audit.Page) (*audit.Found[T], error), each func(*T) error) error {
+// rows reads a list, at most as many as the flag limit says. note is what there is to say after it.
+func rows[T any](ctx context.Context, r *reading, list func(context.Context, audit.Filter, audit.Page) (*audit.Found[T], error), each func(*T) error) (note string, err error) {
 	f, err := r.filter()
 	if err != nil {
-		return err
+		return "", err
 	}
 	left, err := r.cmd.Flags().GetInt("limit")
 	if err != nil {
-		return err
+		return "", err
 	}
 	p := audit.Page{}
 	n := 0
@@ -48,11 +49,11 @@ func rows[T any](ctx context.Context, r *reading, list func(context.Context, aud
 		p.Limit = min(left, 1000)
 		found, err := list(ctx, f, p)
 		if err != nil {
-			return err
+			return "", err
 		}
 		for _, row := range found.Rows {
 			if err := each(row); err != nil {
-				return err
+				return "", err
 			}
 		}
 		n += len(found.Rows)
@@ -63,11 +64,11 @@ func rows[T any](ctx context.Context, r *reading, list func(context.Context, aud
 	}
 	switch {
 	case n == 0:
-		r.cmd.PrintErrln("Nothing found.")
+		note = "Nothing found."
 	case p.Cursor != "":
-		r.cmd.PrintErrf("The first %d; there are more (--limit).\n", n)
+		note = fmt.Sprintf("The first %d; there are more (--limit).", n)
 	}
-	return nil
+	return note, nil
 }
 
 // line prints an object for programs.
@@ -78,31 +79,35 @@ func (r *reading) line(object json.RawMessage) error {
 
 // printed prints each row as JSON, or all as a table at the end.
 func printed[T any](ctx context.Context, r *reading, list func(context.Context, audit.Filter, audit.Page) (*audit.Found[T], error), object func(*T) (json.RawMessage, error), t *table, cells func(*T) []string) error {
+	each := func(row *T) error {
+		t.add(cells(row)...)
+		return nil
+	}
 	if r.json() {
-		return rows(ctx, r, list, func(row *T) error {
+		each = func(row *T) error {
 			b, err := object(row)
 			if err != nil {
 				return err
 			}
 			return r.line(b)
-		})
+		}
 	}
-	err := rows(ctx, r, list, func(row *T) error {
-		t.add(cells(row)...)
-		return nil
-	})
-	if err != nil || len(t.rows) == 0 {
-		return err
+	note, err := rows(ctx, r, list, each)
+	if err == nil && len(t.rows) > 0 {
+		err = t.print(r.cmd.OutOrStdout(), r.width())
 	}
-	return t.print(r.cmd.OutOrStdout(), r.width())
+	if err == nil && note != "" {
+		r.cmd.PrintErrln(note)
+	}
+	return err
 }
 
 func listImpersonations(ctx context.Context, r *reading) error {
-	t := &table{head: []string{"STARTED", "LASTED", "ACTOR", "TARGET", "MODE", "REQS", "WR", "REF", "END", "ID", "REASON"}, whole: []string{"STARTED", "ID"}}
+	t := &table{head: []string{"STARTED", "LASTED", "ACTOR", "TARGET", "REQS", "WR", "REF", "END", "ID", "MODE", "REASON"}, whole: []string{"STARTED", "ID"}, below: []string{"MODE", "ID", "REASON"}}
 	return printed(ctx, r, r.Impersonations, func(i *audit.Impersonation) (json.RawMessage, error) { return json.Marshal(i) }, t, func(i *audit.Impersonation) []string {
 		return []string{
-			r.time(i.Started), r.lasted(i), cmp.Or(i.ActorUsername, i.ActorID), cmp.Or(i.TargetUsername, i.TargetID), i.Mode,
-			count(i.Requests), count(i.Writes), count(i.Refusals), cmp.Or(i.EndCause, "goes on"), i.ID, i.Reason,
+			r.time(i.Started), r.lasted(i), cmp.Or(i.ActorUsername, i.ActorID), cmp.Or(i.TargetUsername, i.TargetID),
+			count(i.Requests), count(i.Writes), count(i.Refusals), cmp.Or(i.EndCause, "goes on"), i.ID, i.Mode, i.Reason,
 		}
 	})
 }
@@ -118,7 +123,7 @@ func (r *reading) lasted(i *audit.Impersonation) string {
 func count(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func listRequests(ctx context.Context, r *reading) error {
-	t := &table{head: []string{"TIME", "ACTOR", "TARGET", "STATUS", "OUTCOME", "WHAT"}, whole: []string{"TIME"}}
+	t := &table{head: []string{"TIME", "ACTOR", "TARGET", "STATUS", "OUTCOME", "WHAT"}, whole: []string{"TIME"}, below: []string{"WHAT"}}
 	return printed(ctx, r, r.Requests, func(q *audit.Request) (json.RawMessage, error) { return q.JSON(), nil }, t, func(q *audit.Request) []string {
 		what := q.AsAction().What
 		if q.Action != "" {
@@ -132,7 +137,7 @@ func listRequests(ctx context.Context, r *reading) error {
 }
 
 func listEvents(ctx context.Context, r *reading) error {
-	t := &table{head: []string{"TIME", "TYPE", "ACTOR", "TARGET", "ADDRESS", "SAYS"}, whole: []string{"TIME"}}
+	t := &table{head: []string{"TIME", "TYPE", "ACTOR", "TARGET", "ADDRESS", "SAYS"}, whole: []string{"TIME", "TYPE"}, below: []string{"SAYS"}}
 	return printed(ctx, r, r.Events, func(e *audit.Event) (json.RawMessage, error) { return e.JSON(), nil }, t, func(e *audit.Event) []string {
 		return []string{r.time(e.Time), e.Type, cmp.Or(e.ActorUsername, e.ActorID, "-"), cmp.Or(e.TargetUsername, e.TargetID, "-"), cmp.Or(e.ClientIP, "-"), saysOf(e)}
 	})
@@ -160,7 +165,7 @@ func saysOf(e *audit.Event) string {
 func auditShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show <id> [--json]",
-		Short: "Shows one impersonation: who, whom, why, and what was done, step by step",
+		Short: "Shows one impersonation: who, whom, why, what was done",
 		Long: `
 Shows an impersonation and its timeline, the oldest first. With --json the impersonation is the first line, and each request and
 event one after it, for programs.
@@ -195,23 +200,27 @@ func (r *reading) show(ctx context.Context, id string) error {
 		if i.Ended != nil {
 			ended = r.time(*i.Ended) + " (" + i.EndCause + strings.TrimSuffix(", by "+i.EndedBy, ", by ") + ")"
 		}
-		for _, fact := range [][2]string{
+		agreed, err := r.agreed(ctx, i.ID)
+		if err != nil {
+			return err
+		}
+		facts := [][2]string{
 			{"Impersonation", i.ID},
 			{"Actor", strings.TrimSpace(i.ActorName + " (" + i.ActorUsername + ")")},
 			{"Target", strings.TrimSpace(i.TargetName + " (" + i.TargetUsername + ")")},
 			{"Reason", i.Reason},
 			{"Ticket", i.Ticket},
 			{"Allowed by", "policy " + i.Policy + ", mode " + i.Mode},
+			{"Agreed", agreed},
 			{"Site", i.Site},
 			{"From", i.ClientIP},
 			{"Started", r.time(i.Started)},
 			{"Ended", ended},
 			{"Lasted", r.lasted(i)},
 			{"Requests", fmt.Sprintf("%d (writes %d, refused %d)", i.Requests, i.Writes, i.Refusals)},
-		} {
-			if fact[1] != "" {
-				fmt.Fprintf(out, "%-14s %s\n", fact[0], plain(fact[1]))
-			}
+		}
+		if err := printFacts(out, slices.DeleteFunc(facts, func(f [2]string) bool { return f[1] == "" })); err != nil {
+			return err
 		}
 		fmt.Fprintln(out)
 	}
@@ -232,7 +241,7 @@ func (r *reading) show(ctx context.Context, id string) error {
 	}
 }
 
-// entry prints a request or an event on a line.
+// entry prints a request or an event, on a terminal in as many lines as it takes but for what is very long.
 func (r *reading) entry(e *audit.Entry, who bool) error {
 	switch {
 	case r.json() && e.Request != nil:
@@ -251,10 +260,31 @@ func (r *reading) entry(e *audit.Entry, who bool) error {
 	default:
 		line = "* " + e.Event.Type + "  " + saysOf(e.Event)
 	}
-	line = plain(r.time(e.Time()) + "  " + strings.TrimSpace(line))
-	if w := r.width(); len([]rune(line)) > w {
-		line = string([]rune(line)[:w-1]) + "…"
+	at, width := r.time(e.Time())+"  ", r.width()
+	indent := len(at)
+	if width < 3*indent {
+		indent = 2 * gap
 	}
-	_, err := fmt.Fprintln(r.cmd.OutOrStdout(), line)
+	_, err := fmt.Fprintln(r.cmd.OutOrStdout(), hanging(at, fit(plain(strings.TrimSpace(line)), 2*width), width, indent))
 	return err
+}
+
+// agreed is who agreed to an impersonation, in words; empty: nobody had to.
+func (r *reading) agreed(ctx context.Context, id string) (string, error) {
+	start, err := r.Events(ctx, audit.Filter{Impersonation: id, Type: audit.EventImpersonationStarted}, audit.Page{Limit: 1})
+	if err != nil || len(start.Rows) == 0 {
+		return "", err
+	}
+	a := start.Rows[0].Agreement()
+	if a.Emergency {
+		return "nobody: an emergency", nil
+	}
+	var who []string
+	if a.ApprovedBy != "" {
+		who = append(who, a.ApprovedBy)
+	}
+	if a.Consented {
+		who = append(who, "the target")
+	}
+	return strings.Join(who, ", "), nil
 }

@@ -4,15 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/seed-240d5494/caddy-impersonate/config"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
@@ -144,96 +138,6 @@ func (r *reading) json() bool {
 	return err == nil && v
 }
 
+func (r *reading) width() int { return widthOf(r.cmd.OutOrStdout()) }
+
 func (r *reading) time(t time.Time) string { return t.In(r.zone).Format("2006-01-02 15:04:05") }
-
-// width of the terminal that is written to; without one it is as wide as anybody likes.
-func (r *reading) width() int {
-	if f, ok := r.cmd.OutOrStdout().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w >= 40 {
-			return w
-		}
-	}
-	return 1 << 16
-}
-
-// table prints for people. Where a row is wider than the terminal, the widest columns give way, but for those that are
-// copied or compared whole; where that is not enough, each row is a paragraph.
-type table struct {
-	head  []string
-	whole []string // heads of the columns that never give way
-	rows  [][]string
-}
-
-func (t *table) add(cells ...string) {
-	for i := range cells {
-		cells[i] = plain(cells[i])
-	}
-	t.rows = append(t.rows, cells)
-}
-
-// paragraphs prints each column of a row on a line of its own.
-func (t *table) paragraphs(w io.Writer, width int) error {
-	heads := 0
-	for _, h := range t.head {
-		heads = max(heads, utf8.RuneCountInString(h))
-	}
-	var b strings.Builder
-	for i, row := range t.rows {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		for i, c := range row {
-			line := []rune(fmt.Sprintf("%-*s  %s", heads, t.head[i], c))
-			if len(line) > width && !slices.Contains(t.whole, t.head[i]) {
-				line = append(line[:width-1], '…')
-			}
-			b.WriteString(strings.TrimRight(string(line), " ") + "\n")
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// leastColumn is how narrow a column gets.
-const leastColumn = 8
-
-func (t *table) print(w io.Writer, width int) error {
-	widths := make([]int, len(t.head))
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
-		}
-	}
-	total := 2 * (len(widths) - 1)
-	for _, n := range widths {
-		total += n
-	}
-	for ; total > width; total-- {
-		widest := -1
-		for i, n := range widths {
-			if !slices.Contains(t.whole, t.head[i]) && (widest < 0 || n > widths[widest]) {
-				widest = i
-			}
-		}
-		if widest < 0 || widths[widest] <= leastColumn {
-			return t.paragraphs(w, width)
-		}
-		widths[widest]--
-	}
-	var b strings.Builder
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		line := ""
-		for i, c := range row {
-			if n := utf8.RuneCountInString(c); n > widths[i] {
-				c = string([]rune(c)[:widths[i]-1]) + "…"
-			}
-			line += c
-			if i < len(row)-1 {
-				line += strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)+2)
-			}
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}

@@ -15,7 +15,7 @@ import (
 func auditRefusedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "refused [--config <path> [--adapter <name>]] [--send]",
-		Short: "Lists batches that a sink refused for good, and sends them again",
+		Short: "Lists batches that a sink refused, and sends them again",
 		Long: `
 When a sink refuses rows in a way that no later try can mend (a constraint that an operator added, say), the gateway puts the batch
 into a file beside the journal and goes on with the next. This lists these files; --send brings them to the sinks of the

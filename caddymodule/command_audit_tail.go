@@ -20,7 +20,7 @@ const (
 func auditTailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail [-f] [--limit <n>] [--json]",
-		Short: "Prints the last requests and events as lines; with -f goes on as they come",
+		Short: "Prints the last requests and events; -f goes on as they come",
 		Long: `
 Prints the last requests and events, the newest at the end, as lines a person can read; events begin with an asterisk. With -f it goes
 on until it is interrupted. A row shows up once it has reached the sink, a second or so after it was made; a request once it is over.

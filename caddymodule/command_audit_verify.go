@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/proof"
@@ -81,7 +79,7 @@ func verifyAudit(cmd *cobra.Command) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	bar := newBar(cmd.ErrOrStderr(), total)
+	bar := newBar(cmd.ErrOrStderr(), total, time.Now)
 	o.Progress = bar.to
 	report, err := proof.Verify(cmd.Context(), s.Store, o)
 	bar.end()
@@ -123,23 +121,24 @@ func notesOf(files []string) iter.Seq2[string, error] {
 }
 
 func printReport(out io.Writer, r *proof.Report) {
+	width := widthOf(out)
 	for _, f := range r.Findings {
-		fmt.Fprintln(out, f)
+		fmt.Fprintln(out, hanging("", fmt.Sprint(f), width, gap))
 	}
 	if r.More > 0 {
 		fmt.Fprintf(out, "and %d more\n", r.More)
 	}
 	for _, l := range r.Logs {
-		fmt.Fprintf(out, "log %s: %d rows (%d to %d), %d checkpoints, the last of %d rows", l.LogID, l.Rows, l.First, l.Last, l.Checkpoints, l.Covered)
+		line := fmt.Sprintf("log %s: %d rows (%d to %d), %d checkpoints, the last of %d rows", l.LogID, l.Rows, l.First, l.Last, l.Checkpoints, l.Covered)
 		for _, n := range []struct {
 			n    uint64
 			what string
 		}{{l.Pending, "wait for their checkpoint"}, {l.Removed, "removed by retention"}, {l.Lost, "lost by the journal"}} {
 			if n.n > 0 {
-				fmt.Fprintf(out, "; %d %s", n.n, n.what)
+				line += fmt.Sprintf("; %d %s", n.n, n.what)
 			}
 		}
-		fmt.Fprintln(out)
+		fmt.Fprintln(out, hanging("", line, width, gap))
 	}
 	printVerdict(out, r.Clean(), uint64(len(r.Findings))+r.More)
 }
@@ -266,37 +265,4 @@ func (s *store) open(ctx context.Context, file, dsn, export string, stdin io.Rea
 		return errors.New("there is no audit to read: name one with --sqlite, --clickhouse or --export")
 	}
 	return nil
-}
-
-// bar shows how far a long work has come, on a terminal's last line.
-type bar struct {
-	out   io.Writer
-	total uint64
-	next  time.Time
-	on    bool
-	shown bool
-}
-
-// newBar shows one where out is a terminal.
-func newBar(out io.Writer, total uint64) *bar {
-	f, ok := out.(*os.File)
-	return &bar{out: out, total: total, next: time.Now().Add(time.Second), on: ok && term.IsTerminal(int(f.Fd()))}
-}
-
-func (b *bar) to(n uint64) {
-	if !b.on {
-		return
-	}
-	if now := time.Now(); now.After(b.next) {
-		b.next, b.shown = now.Add(250*time.Millisecond), true
-		part := min(float64(n)/float64(max(b.total, 1)), 1)
-		done := int(part * 30)
-		fmt.Fprintf(b.out, "\r[%s%s] %3.0f%%  %d of %d rows", bytes.Repeat([]byte("#"), done), bytes.Repeat([]byte("."), 30-done), part*100, n, b.total)
-	}
-}
-
-func (b *bar) end() {
-	if b.shown {
-		fmt.Fprint(b.out, "\r\x1b[K")
-	}
 }

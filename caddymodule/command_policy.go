@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -172,45 +171,48 @@ func printExplanation(to io.Writer, q *question, in policy.Input, e *policy.Expl
 	if in.ClientIP.IsValid() {
 		from = "from " + in.ClientIP.String()
 	}
-	fmt.Fprintf(to, "%s as %s, %s, %s\n", called(in.Actor, q.Actor), called(in.Target, q.Target), in.Now.Format(time.RFC3339), from)
+	width := widthOf(to)
+	say := func(lead, format string, args ...any) {
+		fmt.Fprintln(to, hanging(lead, plain(fmt.Sprintf(format, args...)), width, len(lead)))
+	}
+	say("", "%s as %s, %s, %s", called(in.Actor, q.Actor), called(in.Target, q.Target), in.Now.Format(time.RFC3339), from)
 	if r := e.Decision.Refusal; r != nil {
-		fmt.Fprintf(to, "REFUSED: %s\n  %s\n", r.Code, r.Message)
+		say("", "REFUSED: %s", r.Code)
+		say("  ", "%s", r.Message)
 		if r.Cause != nil {
-			fmt.Fprintf(to, "  because: %s\n", plain(r.Cause.Error()))
+			say("  ", "because: %v", r.Cause)
 		}
 	} else {
 		modes := make([]string, len(e.Decision.Modes))
 		for i, m := range e.Decision.Modes {
 			modes[i] = policy.ModeName(m)
 		}
-		fmt.Fprintf(to, "ALLOWED by policy %s: %s, for %s\n", e.Decision.Policy, strings.Join(modes, " or "), policy.Words(e.Decision.Duration))
+		say("", "ALLOWED by policy %s: %s, for %s", e.Decision.Policy, strings.Join(modes, " or "), policy.Words(e.Decision.Duration))
 		if needs := requires(&e.Decision); len(needs) > 0 {
-			fmt.Fprintf(to, "  requires: %s\n", strings.Join(needs, ", "))
+			say("  ", "requires: %s", strings.Join(needs, ", "))
 		}
 		for _, t := range e.Terms {
-			fmt.Fprintf(to, "  - %s\n", plain(t))
+			say("  - ", "%s", t)
 		}
 	}
 	fmt.Fprintln(to)
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RULE\tHOLDS\tWHY")
+	rules := &table{head: []string{"RULE", "HOLDS", "WHY"}, whole: []string{"RULE", "HOLDS"}, sentences: true}
 	for _, r := range e.Rules {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Rule, map[bool]string{true: "yes", false: "NO"}[r.OK], plain(r.Why))
+		rules.add(r.Rule, map[bool]string{true: "yes", false: "NO"}[r.OK], r.Why)
 	}
-	if err := w.Flush(); err != nil {
+	if err := rules.print(to, width); err != nil {
 		return err
 	}
 	fmt.Fprintln(to)
-	w = tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "POLICY\tVERDICT\tWHY")
+	policies := &table{head: []string{"POLICY", "VERDICT", "WHY"}, whole: []string{"POLICY", "VERDICT"}, sentences: true}
 	for i := range e.Policies {
 		p := &e.Policies[i]
-		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Policy, p.Verdict, plain(why(p)))
+		policies.add(p.Policy, p.Verdict, why(p))
 	}
 	if len(e.Policies) == 0 {
-		fmt.Fprintln(w, "(none)\t\t")
+		policies.add("(none)", "", "")
 	}
-	return w.Flush()
+	return policies.print(to, width)
 }
 
 // why a policy says what it says.
@@ -341,9 +343,9 @@ func showUser(cmd *cobra.Command, name string) (int, error) {
 			append([]string{}, st.Roles...), st.Protected, st.Withheld, append([]string{}, st.ActorOf...), append([]string{}, st.TargetOf...),
 		})
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	facts := [][2]string{}
 	line := func(what string, values ...string) {
-		fmt.Fprintf(w, "%s\t%s\n", what, cmp.Or(plain(strings.Join(values, ", ")), "-"))
+		facts = append(facts, [2]string{what, cmp.Or(strings.Join(values, ", "), "-")})
 	}
 	yes := map[bool]string{true: "yes", false: "no"}
 	line("username", u.Username)
@@ -361,5 +363,5 @@ func showUser(cmd *cobra.Command, name string) (int, error) {
 	line("withheld", yes[st.Withheld])
 	line("actor of", st.ActorOf...)
 	line("target of", st.TargetOf...)
-	return exitDone, w.Flush()
+	return exitDone, printFacts(cmd.OutOrStdout(), facts)
 }

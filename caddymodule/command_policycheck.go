@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -180,14 +179,13 @@ func printOutcomes(to io.Writer, path string, rows []outcomeOf, failed int) erro
 		fmt.Fprintf(to, "All %d as expected.\n", len(rows))
 		return nil
 	}
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "WHERE\tACTOR\tTARGET\tEXPECTED\tIS\tABOUT")
+	t := &table{head: []string{"WHERE", "ACTOR", "TARGET", "EXPECTED", "IS", "ABOUT"}, whole: []string{"WHERE", "EXPECTED", "IS"}, below: []string{"ABOUT"}}
 	for _, o := range rows {
 		if !o.OK {
-			fmt.Fprintf(w, "%s:%d\t%s\t%s\t%s\t%s\t%s\n", path, o.Line, plain(o.Actor), plain(o.Target), plain(o.Want), o.Got, plain(o.Name))
+			t.add(fmt.Sprintf("%s:%d", path, o.Line), o.Actor, o.Target, o.Want, o.Got, o.Name)
 		}
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.print(to, widthOf(to)); err != nil {
 		return err
 	}
 	fmt.Fprintf(to, "%d of %d are not as expected.\n", failed, len(rows))

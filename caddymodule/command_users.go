@@ -9,9 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -126,18 +124,17 @@ func loadPeople(cmd *cobra.Command) (app *App, d *directory.Directory, done func
 
 // tableOfUsers writes for people.
 func tableOfUsers(to io.Writer) func(users []*User, last bool) error {
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "USERNAME\tNAME\tEMAIL\tACTIVE\tGROUPS\tSOURCE")
+	t := &table{head: []string{"USERNAME", "NAME", "EMAIL", "ACTIVE", "GROUPS", "SOURCE"}, whole: []string{"USERNAME", "ACTIVE"}, below: []string{"EMAIL", "GROUPS", "SOURCE"}}
 	return func(users []*User, last bool) error {
 		for _, u := range users {
 			active := "yes"
 			if !u.Active {
 				active = "no"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(u.Username), plain(u.Name), plain(u.Email), active, plain(strings.Join(u.Groups, ",")), plain(u.Source))
+			t.add(u.Username, u.Name, u.Email, active, strings.Join(u.Groups, ","), u.Source)
 		}
 		if last {
-			return w.Flush()
+			return t.print(to, widthOf(to))
 		}
 		return nil
 	}
@@ -164,16 +161,6 @@ func linesOfUsers(to io.Writer) func(users []*User, last bool) error {
 		}
 		return nil
 	}
-}
-
-// plain is s without what could move a terminal's cursor: accounts come from elsewhere.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"text/tabwriter"
+	"strconv"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -61,12 +61,11 @@ func refreshUsers(cmd *cobra.Command) (int, error) {
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(&answer); err != nil {
 		return 0, fmt.Errorf("reading the answer: %w", err)
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SOURCE\tACCOUNTS\tSTATE")
+	t := &table{head: []string{"SOURCE", "ACCOUNTS", "STATE"}, sentences: true}
 	for _, s := range answer.Sources {
-		fmt.Fprintf(w, "%s\t%d\t%s\n", plain(s.Name), s.Users, plain(cmp.Or(s.Error, "read")))
+		t.add(s.Name, strconv.Itoa(s.Users), cmp.Or(s.Error, "read"))
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.print(cmd.OutOrStdout(), widthOf(cmd.OutOrStdout())); err != nil {
 		return 0, err
 	}
 	if !answer.Complete {

@@ -2,7 +2,6 @@ package portal
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -16,16 +15,8 @@ const (
 	maxAsked    = 20
 )
 
-// agreement is what a start's event says of who agreed to it.
-type agreement struct {
-	Request    string `json:"request"`
-	ApprovedBy string `json:"approved_by"`
-	Consented  bool   `json:"consented"`
-	Emergency  bool   `json:"emergency"`
-}
-
-// says is who agreed, in words; empty: nobody had to.
-func (a *agreement) says(t *auditTexts) string {
+// agreed is who agreed, in words; empty: nobody had to.
+func (t *auditTexts) agreed(a audit.Agreement) string {
 	if a.Emergency {
 		return t.ByNobody
 	}
@@ -41,12 +32,12 @@ func (a *agreement) says(t *auditTexts) string {
 
 // asked is who agreed to an impersonation, and where wanted the events of the request it became of, the oldest first: they
 // were made before it had an id, and are in no timeline.
-func (p *portal) asked(ctx context.Context, i *audit.Impersonation, wanted bool) (a agreement, events []*audit.Event, err error) {
+func (p *portal) asked(ctx context.Context, i *audit.Impersonation, wanted bool) (a audit.Agreement, events []*audit.Event, err error) {
 	start, err := p.Audit.Events(ctx, audit.Filter{Impersonation: i.ID, Type: audit.EventImpersonationStarted}, audit.Page{Limit: 1})
 	if err != nil || len(start.Rows) == 0 {
 		return a, nil, err
 	}
-	_ = json.Unmarshal([]byte(start.Rows[0].Detail), &a) // rows may have been written by something else
+	a = start.Rows[0].Agreement()
 	if a.Request == "" || !wanted {
 		return a, nil, nil
 	}
@@ -56,7 +47,6 @@ func (p *portal) asked(ctx context.Context, i *audit.Impersonation, wanted bool)
 		return a, nil, err
 	}
 	return a, slices.DeleteFunc(found.Rows, func(e *audit.Event) bool {
-		var d agreement
-		return e.ImpersonationID == i.ID || json.Unmarshal([]byte(e.Detail), &d) != nil || d.Request != a.Request
+		return e.ImpersonationID == i.ID || e.Agreement().Request != a.Request
 	}), nil
 }

@@ -280,7 +280,7 @@ func (p *portal) serveAuditStory(w http.ResponseWriter, r *http.Request, v *view
 		p.auditProblem(w, r, err)
 		return
 	}
-	s.Agreed, s.Emergency = agreed.says(t), agreed.Emergency
+	s.Agreed, s.Emergency = t.agreed(agreed), agreed.Emergency
 	for _, e := range asked {
 		s.Entries = append(s.Entries, viewOfEvent(e))
 	}
