@@ -48,8 +48,9 @@ type heldJar struct {
 	pending atomic.Bool
 	saved   atomic.Uint64
 	queued  atomic.Bool // a save is on its way
-	// known is the gateway that remembers it beyond the session (see orphans).
-	known atomic.Pointer[Gateway]
+	// known names the gateway that remembers it beyond the session (see orphans). It is not the gateway itself: that
+	// would stay in memory after its configuration, for as long as anybody's jar does.
+	known atomic.Pointer[gatewayName]
 }
 
 type browserKey struct{}
@@ -195,9 +196,9 @@ func (b *browser) jarOf(g *Gateway, r *http.Request, live *impersonation.Live, n
 // targetCookies puts the impersonation's cookies on a request, and none of the actor's.
 func (b *browser) targetCookies(s *Site, r *http.Request, live *impersonation.Live, now time.Time) *heldJar {
 	held := b.jarOf(s.Gateway, r, live, now)
-	if held.known.Load() != s.Gateway {
+	if held.known.Load() != s.name {
 		s.orphans.add(b.sess.ID, held)
-		held.known.Store(s.Gateway)
+		held.known.Store(s.name)
 	}
 	setCookie(r.Header, held.Request(r, now))
 	if held.Version() != held.saved.Load() {

@@ -80,6 +80,26 @@ func TestDirectoryEventsNotTaken(t *testing.T) {
 	}
 }
 
+// TestDirectoryEventsAreBounded: a source may deactivate everybody while the journal does not answer.
+func TestDirectoryEventsAreBounded(t *testing.T) {
+	var log bytes.Buffer
+	d := NewDirectoryEvents(stuckEvents{}, slog.New(slog.NewTextHandler(&log, nil)))
+	everybody := make([]directory.Change, maxQueued+100)
+	for i := range everybody {
+		everybody[i] = directory.Change{Kind: directory.Deactivated, After: account("2", "sam")}
+	}
+	d.Changed(everybody)
+	if got := strings.Count(log.String(), "too many at once"); got < 99 || got > 100 { // one is being written
+		t.Errorf("%d logged at once", got)
+	}
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	d.Close(now)
+	if got := strings.Count(log.String(), "missing from the audit"); got != len(everybody) {
+		t.Errorf("%d of %d events logged", got, len(everybody))
+	}
+}
+
 // collect passes events on and keeps a copy.
 type collect struct {
 	to     audit.Events

@@ -74,6 +74,7 @@ type Gateway struct {
 	Options
 	own     *http.ServeMux
 	orphans orphans
+	name    *gatewayName
 }
 
 // SiteOptions are one `impersonate` directive.
@@ -151,13 +152,16 @@ type action struct {
 	pattern Pattern
 }
 
+// gatewayName is told from others by its address; of no size, all would have the same.
+type gatewayName struct{ _ byte }
+
 // New checks the parts and mounts the gateway's own pages.
 func New(o Options) (*Gateway, error) {
 	if o.Store == nil || o.Sessions == nil || o.Impersonations == nil || o.Rules.Policy == nil || o.Rules.Directory == nil || o.Login == nil ||
 		o.Signer == nil || o.Recorder == nil || o.Clock == nil || o.Log == nil || o.Scheme == nil || o.ClientIP == nil || o.StatusOf == nil {
 		return nil, errors.New("gateway: a required part is missing")
 	}
-	g := &Gateway{Options: o, own: http.NewServeMux()}
+	g := &Gateway{Options: o, own: http.NewServeMux(), name: new(gatewayName)}
 	g.mount()
 	return g, nil
 }
