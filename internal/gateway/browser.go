@@ -48,9 +48,8 @@ type heldJar struct {
 	pending atomic.Bool
 	saved   atomic.Uint64
 	queued  atomic.Bool // a save is on its way
-	// known names the gateway that remembers it beyond the session (see orphans). It is not the gateway itself: that
-	// would stay in memory after its configuration, for as long as anybody's jar does.
-	known atomic.Pointer[gatewayName]
+	// known is the gateway that remembers it beyond the session (see orphans).
+	known atomic.Pointer[name]
 }
 
 type browserKey struct{}

@@ -74,7 +74,7 @@ type Gateway struct {
 	Options
 	own     *http.ServeMux
 	orphans orphans
-	name    *gatewayName
+	name    *name
 }
 
 // SiteOptions are one `impersonate` directive.
@@ -134,6 +134,7 @@ type Who struct {
 // Site is one protected site: one `impersonate` directive.
 type Site struct {
 	*Gateway
+	called     *name
 	headers    *identity.Headers
 	assertion  string
 	banner     BannerOptions
@@ -152,8 +153,9 @@ type action struct {
 	pattern Pattern
 }
 
-// gatewayName is told from others by its address; of no size, all would have the same.
-type gatewayName struct{ _ byte }
+// name tells what it is the name of from others, by its address (of no size, all would have the same). What outlives a
+// configuration keeps names of its parts: the parts themselves would stay in memory, with a directory of all accounts.
+type name struct{ _ byte }
 
 // New checks the parts and mounts the gateway's own pages.
 func New(o Options) (*Gateway, error) {
@@ -161,14 +163,14 @@ func New(o Options) (*Gateway, error) {
 		o.Signer == nil || o.Recorder == nil || o.Clock == nil || o.Log == nil || o.Scheme == nil || o.ClientIP == nil || o.StatusOf == nil {
 		return nil, errors.New("gateway: a required part is missing")
 	}
-	g := &Gateway{Options: o, own: http.NewServeMux(), name: new(gatewayName)}
+	g := &Gateway{Options: o, own: http.NewServeMux(), name: new(name)}
 	g.mount()
 	return g, nil
 }
 
 // Site prepares one site.
 func (g *Gateway) Site(o SiteOptions) (*Site, error) {
-	s := &Site{Gateway: g, assertion: http.CanonicalHeaderKey(o.Assertion), banner: o.Banner, clearStorage: o.ClearStorage, onIdentity: o.OnIdentity}
+	s := &Site{Gateway: g, called: new(name), assertion: http.CanonicalHeaderKey(o.Assertion), banner: o.Banner, clearStorage: o.ClearStorage, onIdentity: o.OnIdentity}
 	scrub := o.Scrub
 	if o.Assertion != "" {
 		scrub = append([]string{o.Assertion}, scrub...)

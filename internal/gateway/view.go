@@ -21,7 +21,7 @@ var (
 // view is one session as one site presents it to the app: computed once, good until a fact, the impersonation or
 // the configuration changes. All its headers come from one identity.
 type view struct {
-	site       *Site
+	site       *name
 	live       *impersonation.Live
 	target     *directory.User
 	generation uint64
@@ -53,14 +53,14 @@ func (s *Site) viewOf(b *browser, sess *session.Session, live *impersonation.Liv
 			return nil, errUndecided
 		}
 	}
-	if v := b.view.Load(); v != nil && v.site == s && v.live == live && v.target == target && v.generation == generation && v.signedFor(s, r) {
+	if v := b.view.Load(); v != nil && v.site == s.called && v.live == live && v.target == target && v.generation == generation && v.signedFor(s, r) {
 		return v, nil
 	}
 	actor, _ := s.Rules.Directory.Person(&sess.Claims)
 	if !actor.Active {
 		return nil, errInactive
 	}
-	v := &view{site: s, live: live, target: target, generation: generation, who: Who{User: &actor.Identity, Actor: &actor.Identity}}
+	v := &view{site: s.called, live: live, target: target, generation: generation, who: Who{User: &actor.Identity, Actor: &actor.Identity}}
 	if live != nil {
 		v.who = Who{User: &target.Identity, Actor: &actor.Identity, ID: live.ID, Mode: live.Mode}
 	}

@@ -81,7 +81,7 @@ func (m *Manager) decideFrom(c *core, now time.Time, from *From) {
 		target = person{} // another account under the old one's name
 	}
 	in := policy.Input{Actor: actor, Target: target.Person, Now: now, NoRequest: from == nil, Locked: m.Locked(l.ActorUsername, l.TargetUsername)}
-	v := &verdict{on: cur, generation: generation, target: target.user, at: now, known: from != nil}
+	v := &verdict{on: cur.name, generation: generation, target: target.user, at: now, known: from != nil}
 	if from != nil {
 		in.ClientIP, in.Host, v.from = from.IP, from.Host, *from
 	}

@@ -61,7 +61,7 @@ type core struct {
 
 // verdict is the last decision that it may go on, and what it was made on.
 type verdict struct {
-	on         *current
+	on         *currentName
 	generation uint64
 	target     *directory.User
 	decision   policy.Decision

@@ -101,12 +101,17 @@ type Manager struct {
 	wg      sync.WaitGroup
 }
 
-// current is the configuration in force. Its address is its name: a decision made on it holds while it is current.
+// current is the configuration in force. A decision made on it holds while it is current.
 type current struct {
 	Rules
+	name                  *currentName
 	events                audit.Events
 	asksTime, asksRequest bool // see [policy.Set]
 }
+
+// currentName tells a configuration from others by its address (of no size, all would have the same). A decision is
+// kept with it instead of the configuration: that would stay in memory as long as anybody's impersonation.
+type currentName struct{ _ byte }
 
 // NewManager makes a Manager. It answers after its first [Manager.Use]; Close it when done.
 func NewManager(o Options) *Manager {

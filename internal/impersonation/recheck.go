@@ -27,7 +27,7 @@ type From struct {
 
 // holds tells whether the decision may stand for a request at now from there, without being made again.
 func (v *verdict) holds(cur *current, now time.Time, from *From) bool {
-	if v.on != cur || v.generation != cur.Directory.Generation() {
+	if v.on != cur.name || v.generation != cur.Directory.Generation() {
 		return false
 	}
 	if cur.asksTime {

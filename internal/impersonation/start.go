@@ -179,7 +179,7 @@ func (m *Manager) prepare(cur *current, req StartRequest, asked *state.Request) 
 		row.Request, row.ApprovedBy = asked.ID, asked.Approver.Username
 	}
 	c := newCore(row, now, now, choice.Duration, req.Session.Claims)
-	c.verdict.Store(&verdict{on: cur, generation: generation, target: target.user, decision: d, at: now, from: from, known: true})
+	c.verdict.Store(&verdict{on: cur.name, generation: generation, target: target.user, decision: d, at: now, from: from, known: true})
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
