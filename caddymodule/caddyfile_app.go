@@ -79,6 +79,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	        clickhouse <dsn>
 //	        sqlite     [<path>]
 //	        requests   impersonated|all
+//	        fields     on|off
 //	        signing_key <file>
 //	        checkpoint <rows> [<duration>]
 //	        retention  <days>|forever [floor <days>|forever]
@@ -497,7 +498,7 @@ func parseWitness(b *block, a *config.Audit) error {
 }
 
 func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
-	options := append([]string{"journal", "requests", "retention", "redact", "signing_key", "checkpoint", "witness"}, guests("impersonate.sinks")...)
+	options := append([]string{"journal", "requests", "fields", "retention", "redact", "signing_key", "checkpoint", "witness"}, guests("impersonate.sinks")...)
 	return readBlock(d, "audit", options, func(b *block, option string) (err error) {
 		switch option {
 		case "journal":
@@ -516,6 +517,9 @@ func parseAudit(d *caddyfile.Dispenser, a *config.Audit) error {
 			}
 			a.Requests = v[0]
 			return nil
+		case "fields":
+			a.Fields, err = b.onOff(option, "on")
+			return err
 		case "redact":
 			return parseRedact(b, a)
 		case "signing_key":

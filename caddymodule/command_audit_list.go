@@ -129,11 +129,20 @@ func listRequests(ctx context.Context, r *reading) error {
 		if q.Action != "" {
 			what += " (" + q.Method + " " + q.Path + ")"
 		}
+		what += fieldsOf(q)
 		return []string{
 			r.time(q.Time), cmp.Or(q.ActorUsername, q.ActorID), cmp.Or(q.TargetUsername, q.TargetID, "-"), strconv.Itoa(q.Status),
 			strings.TrimSuffix(q.Outcome+": "+q.Refusal, ": "), what,
 		}
 	})
+}
+
+// fieldsOf is which fields a request sent, if that was recorded.
+func fieldsOf(q *audit.Request) string {
+	if q.Fields == "" {
+		return ""
+	}
+	return "; fields: " + q.Fields
 }
 
 func listEvents(ctx context.Context, r *reading) error {
@@ -254,7 +263,7 @@ func (r *reading) entry(e *audit.Entry, who bool) error {
 	case e.Request != nil && who:
 		line = e.Request.Line()
 	case e.Request != nil:
-		line = e.Request.AsAction().What + e.Request.Aside()
+		line = e.Request.AsAction().What + e.Request.Aside() + fieldsOf(e.Request)
 	case who:
 		line = "* " + e.Event.Line() + "  " + saysOf(e.Event)
 	default:

@@ -228,7 +228,7 @@ func (a *App) openSites(ctx context.Context, rules impersonation.Rules) error {
 	g, err := gateway.New(gateway.Options{
 		Store: a.node.Store, Sessions: a.node.Sessions, Impersonations: a.node.Impersonations, Rules: rules,
 		Login: a.login, Signer: a.node.Signer, Recorder: a.trail.recorder, Clock: a.clock, Log: a.log,
-		RecordAll: a.Audit.Requests == "all", Reader: reader, Retention: a.retention,
+		RecordAll: a.Audit.Requests == "all", RecordFields: a.Audit.Fields, Reader: reader, Retention: a.retention,
 		Scheme: schemeOf, ClientIP: clientIPOf, StatusOf: statusOf, Ready: a.checks, SCIM: a.scim, Banners: a.node.Banners, Zone: a.Notify.Location(),
 	})
 	if err != nil {

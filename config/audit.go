@@ -30,6 +30,10 @@ type Audit struct {
 	// Requests is impersonated, or all: also those of people using their own account. Default: impersonated.
 	Requests string `json:"requests,omitempty"`
 
+	// Fields records, of requests that may change something, the names of the fields that their form or JSON has, never
+	// what is in them. Keys of JSON can be data, such as a map by e-mail address: RedactValues masks those. Default: false.
+	Fields bool `json:"fields,omitempty"`
+
 	// SigningKey is a file with the Ed25519 key (PEM, PKCS #8) that signs checkpoints. It is read again from time to
 	// time: replacing it by another changes the key. Default: signing_key in the journal's directory, made when missing.
 	SigningKey string `json:"signing_key,omitempty"`

@@ -11,7 +11,7 @@ import base64, hashlib, json, re, struct, sys, zipfile, zlib
 COLUMNS = {
     "requests": "time log_id seq request_id impersonation_id impersonation_seq actor_id actor_username actor_name "
                 "target_id target_username target_name mode client_ip user_agent method scheme host path query action "
-                "status outcome refusal banner duration_us request_bytes response_bytes content_type".split(),
+                "status outcome refusal banner duration_us request_bytes response_bytes content_type fields".split(),
     "events": "time log_id seq type impersonation_id actor_id actor_username target_id target_username client_ip "
               "reason ticket detail actor_name target_name mode".split(),
 }

@@ -41,6 +41,7 @@ var layers = [][]string{
 	{"internal/problem"},
 	{"internal/lang"},
 	{"internal/clock"},
+	{"docs"},
 }
 
 // only are imports kept to a few packages, however low in the list.

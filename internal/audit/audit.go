@@ -107,6 +107,7 @@ type Request struct {
 	RequestBytes     int64
 	ResponseBytes    int64
 	ContentType      string // of the response
+	Fields           string // names of what a write sent, never values; empty unless the operator wants them
 	LeafHash         [32]byte
 }
 

@@ -25,6 +25,12 @@ type Column struct {
 	Kind   Kind
 }
 
+// firstColumns is how many columns the first version of the schema has in a table, at most. Those after it are text.
+const firstColumns = 29
+
+// Later tells a column that was added since: rows made before have none of it.
+func (c Column) Later() bool { return c.Number > firstColumns }
+
 // Tables of rows, as sinks name them.
 const (
 	TableRequests    = "requests"
@@ -67,6 +73,7 @@ func RequestColumns() []Column {
 		{27, "request_bytes", KindNumber},
 		{28, "response_bytes", KindNumber},
 		{29, "content_type", KindText},
+		{30, "fields", KindText},
 	}
 }
 
@@ -111,7 +118,7 @@ func (r *Request) Values() []string {
 		r.ActorID, r.ActorUsername, r.ActorName, r.TargetID, r.TargetUsername, r.TargetName,
 		r.Mode, r.ClientIP, r.UserAgent, r.Method, r.Scheme, r.Host, r.Path, r.Query, r.Action,
 		intText(int64(r.Status)), r.Outcome, r.Refusal, r.Banner, intText(r.Duration.Microseconds()),
-		intText(r.RequestBytes), intText(r.ResponseBytes), r.ContentType,
+		intText(r.RequestBytes), intText(r.ResponseBytes), r.ContentType, r.Fields,
 	}
 }
 

@@ -21,6 +21,7 @@ type Outcome struct {
 	RequestBytes  int64
 	ResponseBytes int64
 	ContentType   string
+	Fields        string
 }
 
 // Intent is a request that was recorded and has no outcome yet.
@@ -64,7 +65,7 @@ func (in *Intent) Done(o Outcome) {
 	row := in.row
 	row.Status, row.Outcome, row.Refusal, row.Banner = o.Status, o.Outcome, o.Refusal, o.Banner
 	row.Duration, row.RequestBytes, row.ResponseBytes = o.Duration, o.RequestBytes, o.ResponseBytes
-	row.ContentType = o.ContentType
+	row.ContentType, row.Fields = o.ContentType, o.Fields
 	if o.Action != "" {
 		row.Action = o.Action
 	}

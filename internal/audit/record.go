@@ -71,7 +71,8 @@ func (r *Request) AppendCanonical(b []byte) []byte {
 	b = appendNumber(b, 26, uint64(max(r.Duration.Microseconds(), 0)))
 	b = appendNumber(b, 27, uint64(max(r.RequestBytes, 0)))
 	b = appendNumber(b, 28, uint64(max(r.ResponseBytes, 0)))
-	return appendText(b, 29, r.ContentType)
+	b = appendText(b, 29, r.ContentType)
+	return appendText(b, 30, r.Fields)
 }
 
 // AppendCanonical appends the row's canonical encoding. LeafHash is no part of it.
@@ -168,6 +169,7 @@ func DecodeRequest(encoding []byte) (*Request, error) {
 		7: &r.ActorID, 8: &r.ActorUsername, 9: &r.ActorName, 10: &r.TargetID, 11: &r.TargetUsername, 12: &r.TargetName,
 		13: &r.Mode, 14: &r.ClientIP, 15: &r.UserAgent, 16: &r.Method, 17: &r.Scheme, 18: &r.Host, 19: &r.Path,
 		20: &r.Query, 21: &r.Action, 23: &r.Outcome, 24: &r.Refusal, 25: &r.Banner, 29: &r.ContentType,
+		30: &r.Fields,
 	}
 	for d.next() {
 		switch d.number {

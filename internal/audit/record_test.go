@@ -27,6 +27,13 @@ func full() *audit.Request {
 	}
 }
 
+// withFields has the columns of later versions, too.
+func withFields() *audit.Request {
+	r := full()
+	r.Fields = "c30"
+	return r
+}
+
 func fullEvent() *audit.Event {
 	return &audit.Event{
 		Time: stamp, LogID: "c2", Seq: 3, Type: "c4", ImpersonationID: "c5", ActorID: "c6", ActorUsername: "c7",
@@ -50,7 +57,7 @@ func encode(table string, columns []audit.Column, values []string) []byte {
 // TestCanonical: the encoder does what the specification says, and the decoder undoes it.
 func TestCanonical(t *testing.T) {
 	t.Parallel()
-	for _, r := range []*audit.Request{full(), {Time: stamp}, {Time: stamp.Truncate(time.Second), Seq: 1 << 60, Status: -1, RequestBytes: -5, Duration: -1}} {
+	for _, r := range []*audit.Request{full(), withFields(), {Time: stamp}, {Time: stamp.Truncate(time.Second), Seq: 1 << 60, Status: -1, RequestBytes: -5, Duration: -1}} {
 		got := r.AppendCanonical(nil)
 		if want := encode(audit.TableRequests, audit.RequestColumns(), r.Values()); !bytes.Equal(got, want) {
 			t.Errorf("encoded %q, want %q", got, want)
@@ -87,6 +94,10 @@ func TestGolden(t *testing.T) {
 	hash := audit.LeafHash(full().AppendCanonical(nil))
 	if got, want := hex.EncodeToString(hash[:]), "c35231fcffeeab8cb2c402f4929d625dc0ed127ef393c9d28a762b71177a6ec2"; got != want {
 		t.Errorf("request's leaf hash %s, want %s", got, want)
+	}
+	hash = audit.LeafHash(withFields().AppendCanonical(nil))
+	if got, want := hex.EncodeToString(hash[:]), "7569a4b7c6533b98dce8814cf658ce9d63719946fb13b05ba6ecb962957f629a"; got != want {
+		t.Errorf("leaf hash of a request with fields %s, want %s", got, want)
 	}
 	hash = audit.LeafHash(fullEvent().AppendCanonical(nil))
 	if got, want := hex.EncodeToString(hash[:]), "2ca561685358071097987502d975d9ae319eb2e276e0a2e5e868f4ae6b5d7af4"; got != want {
@@ -154,7 +165,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"sign", start + when + "\x03\x02+1", "not a number"},
 		{"too large", start + when + "\x16\x0599999", "not a number"},
 		{"letters", start + when + "\x1b\x02ab", "not a number"},
-		{"unknown column", start + when + "\x1e\x01a", "newer version"},
+		{"unknown column", start + when + "\x1f\x01a", "newer version"},
 		{"far column", start + when + "\xff\xff\x03\x01a", "out of order"},
 		{"not UTF-8", start + when + "\x04\x01\xff", "UTF-8"},
 		{"another time", start + "\x01\x142026-03-01T09:30:00Z", "not a time"},
@@ -171,6 +182,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(full().AppendCanonical(nil))
+	f.Add(withFields().AppendCanonical(nil))
 	f.Add(fullEvent().AppendCanonical(nil))
 	f.Add([]byte("\x0arequests/1\x01\x1b2026-03-01T09:30:00.123456Z\x16\x0599999"))
 	f.Fuzz(func(t *testing.T, b []byte) {

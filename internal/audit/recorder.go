@@ -113,6 +113,11 @@ func (r *Recorder) LogID() string { return r.logID }
 // SetRedactor replaces the redactor, for a changed configuration.
 func (r *Recorder) SetRedactor(to *Redactor) { r.redactor.Store(to) }
 
+// Field is [Redactor.Field] by the redactor in force.
+func (r *Recorder) Field(name string) (shown string, secret bool) {
+	return r.redactor.Load().Field(name)
+}
+
 // Healthy says why nothing can be recorded now; nil when it can.
 func (r *Recorder) Healthy() error { return r.journal.Healthy() }
 

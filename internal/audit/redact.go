@@ -105,6 +105,15 @@ func (r *Redactor) Header(name, value string) string {
 	return value
 }
 
+// Field makes the name of a form's or a document's field fit for a row. It is told apart from a value by where it stands
+// alone, and a program may put anything there: secret, when it would be masked as a value.
+func (r *Redactor) Field(name string) (shown string, secret bool) {
+	if r.hides(name) {
+		return "", true
+	}
+	return clean(name, maxName), false
+}
+
 // matches tells whether one of the patterns finds something.
 func matches(patterns []*regexp.Regexp, s string) bool {
 	for _, p := range patterns {

@@ -243,3 +243,40 @@ func BenchmarkRedact(b *testing.B) {
 		})
 	}
 }
+
+// TestRedactField: a name is kept unless it would go as a value.
+func TestRedactField(t *testing.T) {
+	t.Parallel()
+	r := audit.NewRedactor("iban")
+	if err := r.Patterns([]string{"(?i)badge"}, []string{`[^@/\s]+@[^@/\s]+\.[a-z]{2,}`}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"title": "title", "password": "password", "iban": "iban", "Badge": "Badge", "user[name]": "user[name]", "": "",
+		"a\x00b\nc": "a\uFFFDb c", "\xff\u202e": "\uFFFD\uFFFD", strings.Repeat("n", 300): strings.Repeat("n", 253) + "…",
+		"sam@example.com": "", "user[sam%40example.com]": "", "eyJhbGciOiJIUzI1NiJ9.e30.x": "", "token=1": "", `{"password":"x"}`: "",
+	} {
+		got, secret := r.Field(name)
+		if got != want || secret != (want == "" && name != "") {
+			t.Errorf("%q: %q, %v, want %q", name, got, secret, want)
+		}
+	}
+}
+
+func BenchmarkRedactField(b *testing.B) {
+	for name, patterns := range map[string][]string{
+		"none": nil, "cards": {`\b(?:\d[ -]?){13,19}\b`}, "addresses": {`[^@/\s]+@[^@/\s]+\.[a-z]{2,}`},
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := audit.NewRedactor()
+			if err := r.Patterns(nil, patterns); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, secret := r.Field("customer[street_name]"); secret {
+					b.Fatal("secret")
+				}
+			}
+		})
+	}
+}

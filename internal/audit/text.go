@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/fields"
 )
 
 // Bounds of columns, in bytes. A longer value is cut, and the cut value ends in "…".
@@ -143,6 +145,7 @@ func (r *Request) cleanOutcome() {
 	r.RequestBytes = max(r.RequestBytes, 0)
 	r.ResponseBytes = max(r.ResponseBytes, 0)
 	r.ContentType = clean(r.ContentType, maxMedia)
+	r.Fields = clean(r.Fields, fields.MaxBytes)
 }
 
 func (e *Event) clean(now func() time.Time) {

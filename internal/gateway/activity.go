@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/fields"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 )
@@ -25,6 +27,7 @@ type countingBody struct {
 	announced bool
 	live      *impersonation.Live // nil on own accounts
 	clock     clock.Clock
+	fields    *fields.Names // nil: they are not wanted, or it has none
 }
 
 // countBody counts r's body, if it has one; nil: it has none.
@@ -40,6 +43,12 @@ func countBody(r *http.Request, live *impersonation.Live, c clock.Clock) *counti
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.n.Add(int64(n))
+	if b.fields != nil {
+		b.fields.Write(p[:n])
+		if errors.Is(err, io.EOF) {
+			b.fields.End()
+		}
+	}
 	if n > 0 && b.announced && b.live != nil {
 		b.live.Touch(b.clock.Now())
 	}

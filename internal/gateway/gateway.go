@@ -43,6 +43,8 @@ type Options struct {
 
 	// RecordAll writes own-account requests to the audit too.
 	RecordAll bool
+	// RecordFields writes the names of the fields that unsafe requests send to the audit.
+	RecordFields bool
 
 	// Scheme is "https" or "http": what the browser used, also behind a trusted proxy.
 	Scheme func(*http.Request) string

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/fields"
 	"github.com/seed-240d5494/caddy-impersonate/internal/banner"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
@@ -106,6 +107,9 @@ func (s *Site) begin(r *http.Request, v *view, live *impersonation.Live, now tim
 	row.Action = s.actionOf(r)
 	row.RequestBytes = max(r.ContentLength, 0)
 	rec.body = countBody(r, live, s.Clock)
+	if s.RecordFields && rec.body != nil && (!isSafe(r) || maySurprise(r)) && len(r.Header["Upgrade"]) == 0 && r.Method != http.MethodConnect {
+		rec.body.fields = fields.New(r.Header, r.ContentLength, s.Recorder.Field)
+	}
 	rec.intent, rec.err = s.Recorder.Intent(row)
 	return rec
 }

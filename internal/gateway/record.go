@@ -128,6 +128,9 @@ func (c *record) finish() {
 		c.result.RequestBytes = c.body.n.Load()
 	}
 	c.result.RequestBytes += c.up.Load()
+	if c.body != nil && c.body.fields != nil && c.result.Outcome != audit.OutcomeRefused { // what was refused changed nothing
+		c.result.Fields = c.body.fields.String()
+	}
 	c.intent.Done(c.result)
 }
 

@@ -57,6 +57,7 @@ type world struct {
 	policy    policy.Rules
 	options   gateway.SiteOptions
 	all       bool
+	fields    bool
 	sink      audit.Sink // nil: SQLite
 
 	site   atomic.Pointer[gateway.Site]
@@ -230,7 +231,7 @@ func (w *world) configure() {
 	w.must(err)
 	g, err := gateway.New(gateway.Options{
 		Store: w.store, Sessions: w.node.Sessions, Impersonations: w.node.Impersonations, Rules: rules, Login: l, Signer: w.node.Signer,
-		Recorder: w.recorder, Clock: w.clock, Log: w.logger(), RecordAll: w.all, Scheme: scheme, ClientIP: ip, StatusOf: statusOf,
+		Recorder: w.recorder, Clock: w.clock, Log: w.logger(), RecordAll: w.all, RecordFields: w.fields, Scheme: scheme, ClientIP: ip, StatusOf: statusOf,
 		Banners: w.node.Banners,
 	})
 	w.must(err)

@@ -58,9 +58,9 @@ type impersonationRow struct {
 
 // entryView is a request or an event on a line, with all its columns behind.
 type entryView struct {
-	Time, Line, Says, Href, ToHref string
-	Event, Bad, Write              bool
-	Columns                        []columnView
+	Time, Line, Says, Fields, Href, ToHref string
+	Event, Bad, Write                      bool
+	Columns                                []columnView
 }
 
 type columnView struct{ Name, Value, Href string }
@@ -313,6 +313,7 @@ func viewOfRequest(q *audit.Request) entryView {
 	default:
 		e.Write = true
 	}
+	e.Fields = shown(q.Fields, 120)
 	e.Columns = columnsOf(audit.RequestColumns(), q.Values(), fmt.Sprintf("%x", q.LeafHash))
 	return e
 }

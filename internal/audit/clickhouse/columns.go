@@ -63,6 +63,7 @@ var requestsTable = &table[audit.Request]{
 		number("request_bytes", func(r *audit.Request) uint64 { return unsigned(r.RequestBytes) }),
 		number("response_bytes", func(r *audit.Request) uint64 { return unsigned(r.ResponseBytes) }),
 		word("content_type", func(r *audit.Request) string { return r.ContentType }),
+		word("fields", func(r *audit.Request) string { return r.Fields }),
 		hash("leaf_hash", func(r *audit.Request) []byte { return r.LeafHash[:] }),
 	},
 }

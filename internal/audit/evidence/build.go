@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seed-240d5494/caddy-impersonate/docs"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
-
-//go:embed verify.py
-var verifier []byte
 
 //go:embed VERIFY.txt
 var howTo []byte
@@ -52,7 +50,7 @@ func (p *Pack) files() ([]file, error) {
 		{"rows.jsonl", p.jsonl()},
 		{"checkpoints.txt", []byte(strings.Join(p.checkpoints, ""))},
 		{"signing_key.pub", []byte(strings.Join(p.keys, "\n") + "\n")},
-		{"verify.py", verifier},
+		{"verify.py", docs.Verifier},
 	}, nil
 }
 
@@ -68,7 +66,8 @@ func (p *Pack) manifest(files []file) string {
 func (p *Pack) jsonl() []byte {
 	var b []byte
 	for _, r := range p.rows {
-		b = audit.RowJSON(b, `{"table":"`+r.table+`"`, columnsOf(r.table), append(r.values[:len(r.values):len(r.values)], hex.EncodeToString(r.leaf[:])))
+		columns, values := saying(r)
+		b = audit.RowJSON(b, `{"table":"`+r.table+`"`, columns, append(values, hex.EncodeToString(r.leaf[:])))
 		b = fmt.Appendf(b[:len(b)-1], `,"tree_size":%d,"proof":[`, r.size)
 		for i, h := range r.proof {
 			if i > 0 {
@@ -81,6 +80,25 @@ func (p *Pack) jsonl() []byte {
 		b = append(b, "]}\n"...)
 	}
 	return b
+}
+
+// saying leaves out of a row the columns that a later version added and that say nothing: a pack made before them is still
+// the one that its rows make.
+func saying(r *row) (columns []audit.Column, values []string) {
+	for i, c := range columnsOf(r.table) {
+		switch {
+		case i == len(r.values): // leaf_hash
+			columns = append(columns, c)
+		case !c.Later() || r.values[i] != "":
+			columns, values = append(columns, c), append(values, r.values[i])
+		}
+	}
+	return columns, values
+}
+
+// earlier are the SHA-256 of verify.py as it was in packs of earlier versions.
+var earlier = map[string]bool{
+	"bd0ee01bebd685cb62fdf463ce6c7351c15ff607b5ab34cd1bb1fa57ec4ecbdd": true, // before the column fields
 }
 
 func columnsOf(table string) []audit.Column {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/docs"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/evidence"
@@ -74,7 +75,11 @@ func newDesk(t *testing.T, more ...audit.Sink) *desk {
 		if err := in.Durable(ctx); err != nil {
 			t.Fatal(err)
 		}
-		in.Done(audit.Outcome{Status: 200, Outcome: outcome, Refusal: refusal, Duration: time.Millisecond})
+		o := audit.Outcome{Status: 200, Outcome: outcome, Refusal: refusal, Duration: time.Millisecond}
+		if method == "POST" {
+			o.Fields = "note, " + nasty + ", …"
+		}
+		in.Done(o)
 	}
 	about := audit.Event{ActorID: "u-1", ActorUsername: "alice", ActorName: nasty, TargetID: "u-2", TargetUsername: "sam", TargetName: "Sam Reed", Mode: "full", ClientIP: "192.0.2.7"}
 	with := func(kind, imp, detail string) audit.Event {
@@ -346,7 +351,7 @@ func TestAnyChangedByteIsFound(t *testing.T) {
 // python runs the verifier of docs/, which is that of the pack.
 func python(t *testing.T, file, keys string) (code int, said string) {
 	t.Helper()
-	cmd := exec.Command("/usr/bin/python3", "-B", "verify.py", file, keys)
+	cmd := exec.Command("/usr/bin/python3", "-B", "../../../docs/verify.py", file, keys)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Fatalf("python3 is needed; run test/setup.sh: %v", err)
@@ -365,20 +370,12 @@ func write(t *testing.T, name string, data []byte) string {
 
 // TestVerifierInPython: a program in another language, that has nothing of ours, comes to the same of packs and exports.
 func TestVerifierInPython(t *testing.T) {
-	docs, err := os.ReadFile("../../../docs/verify.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := os.ReadFile("verify.py")
-	if err != nil || !bytes.Equal(docs, own) {
-		t.Errorf("docs/verify.py is not that of the packs; %v", err)
-	}
 	for table, columns := range map[string][]audit.Column{"requests": audit.RequestColumns(), "events": audit.EventColumns()} {
 		var names []string
 		for _, c := range columns {
 			names = append(names, c.Name)
 		}
-		text := strings.NewReplacer("\"\n", "", "                ", "", "              \"", "").Replace(string(own))
+		text := strings.NewReplacer("\"\n", "", "                ", "", "              \"", "").Replace(string(docs.Verifier))
 		if !strings.Contains(strings.ReplaceAll(text, `"`, ""), strings.Join(names, " ")) {
 			t.Errorf("verify.py does not know the columns of %s", table)
 		}

@@ -103,6 +103,9 @@ func (s *story) request(q *audit.Request) {
 	if q.Query != "" {
 		e.Says = strings.TrimSpace(e.Says + " ?" + q.Query)
 	}
+	if q.Fields != "" {
+		e.Says = strings.TrimPrefix(e.Says+"; fields: "+q.Fields, "; ")
+	}
 	if q.Status != 0 && e.Aside == "" {
 		e.Aside = "status " + strconv.Itoa(q.Status)
 	}

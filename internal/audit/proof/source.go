@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
@@ -60,28 +59,24 @@ type cursor struct {
 	row   *Row // at hand; nil: there is no more
 }
 
-func (s *Store) query(ctx context.Context, table, logID, order string, names []string) (*cursor, error) {
-	rows, err := s.DB.QueryContext(ctx, "SELECT "+strings.Join(names, ", ")+" FROM "+s.Prefix+table+" WHERE log_id = ? ORDER BY "+order+s.Settings, logID)
+func (s *Store) query(ctx context.Context, table, logID, order string, columns []audit.Column, more ...string) (*cursor, error) {
+	list, _, err := audit.Selected(ctx, s.DB, s.Prefix+table, columns, more...)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", table, err)
 	}
-	c := &cursor{table: table, rows: rows, cells: make([]any, len(names)), into: make([]any, len(names))}
+	rows, err := s.DB.QueryContext(ctx, "SELECT "+list+" FROM "+s.Prefix+table+" WHERE log_id = ? ORDER BY "+order+s.Settings, logID)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", table, err)
+	}
+	c := &cursor{table: table, rows: rows, cells: make([]any, len(columns)+len(more)), into: make([]any, len(columns)+len(more))}
 	for i := range c.cells {
 		c.into[i] = &c.cells[i]
 	}
 	return c, nil
 }
 
-func names(columns []audit.Column, more ...string) []string {
-	var list []string
-	for _, c := range columns {
-		list = append(list, c.Name)
-	}
-	return append(list, more...)
-}
-
 func (s *Store) open(ctx context.Context, table, logID string) (*cursor, error) {
-	c, err := s.query(ctx, table, logID, "seq", names(columns[table], "leaf_hash"))
+	c, err := s.query(ctx, table, logID, "seq", columns[table], "leaf_hash")
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +185,7 @@ func (s *stream) Close() (err error) {
 
 // checkpoints gives the checkpoints of a log in order of size, as they were found.
 func (s *Store) checkpoints(ctx context.Context, logID string) (*cursor, error) {
-	return s.query(ctx, audit.TableCheckpoints, logID, "size, time", names(audit.CheckpointColumns()))
+	return s.query(ctx, audit.TableCheckpoints, logID, "size, time", audit.CheckpointColumns())
 }
 
 // removed is how far retention has removed each log, as events of the audit say.

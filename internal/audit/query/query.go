@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
@@ -44,6 +45,7 @@ type Reader struct {
 	dialect Dialect
 	timeout time.Duration
 	now     func() time.Time
+	columns atomic.Pointer[string] // of requests; nil: the database may lack some
 }
 
 // New reads from db, which the Reader closes. now tells how long what goes on has lasted; nil: the system's clock.
@@ -74,9 +76,15 @@ func (r *Reader) each(ctx context.Context, doing string, b *builder, scan func(*
 		}
 		return rows.Err()
 	}()
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	return r.failed(ctx, limited, doing, err)
+}
+
+// failed says what went wrong while a question was answered, within limited.
+func (r *Reader) failed(ctx, limited context.Context, doing string, err error) error {
+	switch {
 	case ctx.Err() == nil && limited.Err() != nil:
 		return fmt.Errorf("%s: %w (%w)", doing, audit.ErrTooSlow, err)
 	case r.dialect.Explain != nil:

@@ -12,7 +12,7 @@ import (
 const unsafe = "method NOT IN ('GET', 'HEAD', 'OPTIONS', 'TRACE') AND outcome <> 'refused'"
 
 func (b *builder) requests(f audit.Filter) *builder {
-	return b.time(f).who(f).is("outcome", f.Outcome).contains(f.Q, "path", "query", "action", "actor_username", "actor_name",
+	return b.time(f).who(f).is("outcome", f.Outcome).contains(f.Q, "path", "query", "action", "fields", "actor_username", "actor_name",
 		"target_username", "target_name", "request_id", "client_ip", "host")
 }
 
@@ -38,10 +38,33 @@ func (r *Reader) Requests(ctx context.Context, f audit.Filter, p audit.Page) (*a
 }
 
 func (r *Reader) requests(ctx context.Context, f audit.Filter, p audit.Page, k *place) ([]*audit.Request, error) {
-	b := r.build("SELECT " + requestColumns + " FROM " + r.dialect.Prefix + audit.TableRequests)
+	const doing = "reading requests"
+	b, err := r.fromRequests(ctx, doing)
+	if err != nil {
+		return nil, err
+	}
 	b.requests(f).page(k, p, 1)
 	var rows []*audit.Request
-	return rows, r.each(ctx, "reading requests", b, into(&rows, scanRequest))
+	return rows, r.each(ctx, doing, b, into(&rows, scanRequest))
+}
+
+// fromRequests begins a statement that reads whole rows.
+func (r *Reader) fromRequests(ctx context.Context, doing string) (*builder, error) {
+	const from = " FROM "
+	table := r.dialect.Prefix + audit.TableRequests
+	if list := r.columns.Load(); list != nil {
+		return r.build("SELECT " + *list + from + table), nil
+	}
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	list, current, err := audit.Selected(limited, r.db, table, audit.RequestColumns(), "leaf_hash")
+	if err != nil {
+		return nil, r.failed(ctx, limited, doing, err)
+	}
+	if current {
+		r.columns.Store(&list)
+	}
+	return r.build("SELECT " + list + from + table), nil
 }
 
 func placeOfRequest(r *audit.Request) place { return place{r.Time, r.LogID, r.Seq} }
@@ -149,10 +172,14 @@ func (r *Reader) Actions(ctx context.Context, id string, p audit.Page) (*audit.F
 	if err != nil || id == "" {
 		return &audit.Found[audit.Action]{}, err
 	}
-	b := r.build("SELECT " + requestColumns + " FROM " + r.dialect.Prefix + audit.TableRequests)
+	const doing = "reading actions"
+	b, err := r.fromRequests(ctx, doing)
+	if err != nil {
+		return nil, err
+	}
 	b.requests(f).and("(action <> '' OR outcome = 'refused' OR "+unsafe+")").page(k, p, 1)
 	var rows []*audit.Request
-	if err := r.each(ctx, "reading actions", b, into(&rows, scanRequest)); err != nil {
+	if err := r.each(ctx, doing, b, into(&rows, scanRequest)); err != nil {
 		return nil, err
 	}
 	found := cut(rows, "actions", f, p, placeOfRequest)

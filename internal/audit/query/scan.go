@@ -74,7 +74,6 @@ func (v intOf) Scan(src any) error {
 }
 
 var (
-	requestColumns    = columns(audit.RequestColumns(), "leaf_hash")
 	eventColumns      = columns(audit.EventColumns(), "leaf_hash")
 	checkpointColumns = columns(audit.CheckpointColumns())
 )
@@ -93,7 +92,7 @@ func scanRequest(rows *sql.Rows) (*audit.Request, error) {
 	err := rows.Scan(timeOf{&r.Time}, &r.LogID, &r.Seq, &r.RequestID, &r.ImpersonationID, &r.ImpersonationSeq,
 		&r.ActorID, &r.ActorUsername, &r.ActorName, &r.TargetID, &r.TargetUsername, &r.TargetName,
 		&r.Mode, &r.ClientIP, &r.UserAgent, &r.Method, &r.Scheme, &r.Host, &r.Path, &r.Query, &r.Action,
-		intOf{&status}, &r.Outcome, &r.Refusal, &r.Banner, intOf{&micros}, intOf{&r.RequestBytes}, intOf{&r.ResponseBytes}, &r.ContentType,
+		intOf{&status}, &r.Outcome, &r.Refusal, &r.Banner, intOf{&micros}, intOf{&r.RequestBytes}, intOf{&r.ResponseBytes}, &r.ContentType, &r.Fields,
 		hashOf{&r.LeafHash})
 	r.Status, r.Duration = int(status), time.Duration(min(micros, math.MaxInt64/1000))*time.Microsecond
 	return &r, err

@@ -90,7 +90,7 @@ func readRows(s *suite) {
 			r.RequestID, r.ImpersonationID, r.ActorID, r.ActorUsername, r.ActorName = text, text, text, text, text
 			r.TargetID, r.TargetUsername, r.TargetName, r.Mode, r.ClientIP = text, text, text, text, text
 			r.UserAgent, r.Method, r.Scheme, r.Host, r.Path = text, text, text, text, text
-			r.Query, r.Action, r.Outcome, r.Refusal, r.Banner, r.ContentType = text, text, text, text, text, text
+			r.Query, r.Action, r.Outcome, r.Refusal, r.Banner, r.ContentType, r.Fields = text, text, text, text, text, text, text
 			r.Status, r.Duration, r.RequestBytes, r.ResponseBytes = 200+i, time.Hour+time.Microsecond, 1<<40, 1<<62
 		})
 		e := event(uint64(2*i+2), text, func(e *audit.Event) {

@@ -31,7 +31,7 @@ func values(s *suite) {
 			r.RequestID, r.ImpersonationID, r.ActorID, r.ActorUsername, r.ActorName = text, text, text, text, text
 			r.TargetID, r.TargetUsername, r.TargetName, r.Mode, r.ClientIP = text, text, text, text, text
 			r.UserAgent, r.Method, r.Scheme, r.Host, r.Path = text, text, text, text, text
-			r.Query, r.Action, r.Outcome, r.Refusal, r.Banner, r.ContentType = text, text, text, text, text, text
+			r.Query, r.Action, r.Outcome, r.Refusal, r.Banner, r.ContentType, r.Fields = text, text, text, text, text, text, text
 		}))
 		seq++
 		rows = append(rows, event(seq, text, func(e *audit.Event) {
@@ -46,7 +46,7 @@ func values(s *suite) {
 		ActorID: "c7", ActorUsername: "c8", ActorName: "c9", TargetID: "c10", TargetUsername: "c11", TargetName: "c12",
 		Mode: "c13", ClientIP: "2001:db8::14", UserAgent: "c15", Method: "c16", Scheme: "c17", Host: "c18", Path: "c19",
 		Query: "c20", Action: "c21", Status: 22, Outcome: "c23", Refusal: "c24", Banner: "c25",
-		Duration: 26 * time.Microsecond, RequestBytes: 27, ResponseBytes: 28, ContentType: "c29",
+		Duration: 26 * time.Microsecond, RequestBytes: 27, ResponseBytes: 28, ContentType: "c29", Fields: "c30",
 	}, &audit.Event{
 		Time: now(), LogID: logID, Seq: seq + 2, Type: "c4", ImpersonationID: "c5", ActorID: "c6", ActorUsername: "c7",
 		TargetID: "c8", TargetUsername: "c9", ClientIP: "2001:db8::10", Reason: "c11", Ticket: "c12",
@@ -70,7 +70,7 @@ func bounds(s *suite) {
 		request(1<<53+1, func(r *audit.Request) {
 			r.ImpersonationSeq = 1<<53 + 1
 			r.ActorName, r.TargetName, r.Action = long(256), long(256), long(256)
-			r.UserAgent, r.Path, r.Query, r.Host = long(512), long(2048), long(2048), long(254)
+			r.UserAgent, r.Path, r.Query, r.Host, r.Fields = long(512), long(2048), long(2048), long(254), long(1024)
 			r.Status, r.Duration = 999, math.MaxInt64/1000*time.Microsecond
 			r.RequestBytes, r.ResponseBytes = math.MaxInt64, math.MaxInt64
 		}),

@@ -267,7 +267,7 @@ func appendRequest(row []any, r *audit.Request) []any {
 		r.ActorID, r.ActorUsername, r.ActorName, r.TargetID, r.TargetUsername, r.TargetName,
 		r.Mode, r.ClientIP, r.UserAgent, r.Method, r.Scheme, r.Host, r.Path, r.Query, r.Action,
 		int64(max(r.Status, 0)), r.Outcome, r.Refusal, r.Banner, max(r.Duration.Microseconds(), 0),
-		max(r.RequestBytes, 0), max(r.ResponseBytes, 0), r.ContentType, r.LeafHash[:],
+		max(r.RequestBytes, 0), max(r.ResponseBytes, 0), r.ContentType, r.Fields, r.LeafHash[:],
 	)
 }
 

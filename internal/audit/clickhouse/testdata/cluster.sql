@@ -179,3 +179,12 @@ HAVING countIf(start) > 0;
 -- version 1: version 1
 INSERT INTO `impersonate`.schema_versions (version) SELECT 1;
 
+-- version 2: column fields of requests_local
+ALTER TABLE `impersonate`.requests_local ON CLUSTER `main` ADD COLUMN IF NOT EXISTS fields LowCardinality(String) DEFAULT '' CODEC(ZSTD(1)) AFTER content_type;
+
+-- version 2: column fields of requests
+ALTER TABLE `impersonate`.requests ON CLUSTER `main` ADD COLUMN IF NOT EXISTS fields LowCardinality(String) DEFAULT '' CODEC(ZSTD(1)) AFTER content_type;
+
+-- version 2: version 2
+INSERT INTO `impersonate`.schema_versions (version) SELECT 2;
+

@@ -1,0 +1,97 @@
+package fields
+
+import (
+	"bytes"
+	"net/url"
+)
+
+// formParser reads application/x-www-form-urlencoded (WHATWG URL, section 5.1). What only claims to be that must not
+// have its contents taken for names: JSON and text are sent so by mistake. So a name is what an equals sign follows, of
+// characters that a form's name has.
+type formParser struct {
+	list  *list
+	raw   []byte // of the name at hand, at most a byte more than is a name
+	value bool   // behind the equals sign
+	begun bool
+}
+
+func (f *formParser) write(p []byte) bool {
+	for len(p) > 0 {
+		if f.value {
+			i := bytes.IndexByte(p, '&')
+			if i < 0 {
+				return true
+			}
+			p, f.value = p[i+1:], false
+			continue
+		}
+		c := p[0]
+		p = p[1:]
+		switch {
+		case c == '=':
+			if !f.named() {
+				return false
+			}
+			f.value = true
+		case c == '&':
+			f.unnamed()
+		case c <= ' ' && !f.begun:
+		case c <= ' ', c == 0x7f, c == '"', c == '<', c == '>', c == '{', c == '}', c == '\\', c == '[' && !f.begun:
+			// Nobody writes these in a form without escapes.
+			f.list.more = true
+			return false
+		default:
+			f.begun = true
+			if len(f.raw) <= maxRaw {
+				f.raw = append(f.raw, c)
+			}
+		}
+	}
+	return true
+}
+
+// named: the name at hand is whole.
+func (f *formParser) named() bool {
+	f.begun = true
+	raw := f.raw
+	f.raw = f.raw[:0]
+	if len(raw) <= maxRaw {
+		if bytes.IndexByte(raw, '%') >= 0 || bytes.IndexByte(raw, '+') >= 0 {
+			s, err := url.QueryUnescape(string(raw))
+			if err != nil {
+				f.list.more = true
+				return true
+			}
+			raw = []byte(s)
+		}
+	}
+	if len(raw) <= maxRaw && suspicious(raw) {
+		return f.list.add([]byte(redacted))
+	}
+	name, ok := f.list.name(raw, plain)
+	return ok && f.list.add([]byte(name))
+}
+
+// suspicious tells what is likelier something else that was put into a form than a name.
+func suspicious(name []byte) bool {
+	for _, c := range name {
+		if c < ' ' || c == 0x7f || bytes.IndexByte([]byte(`"<>{}\;=&`), c) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// unnamed: the piece at hand has no equals sign.
+func (f *formParser) unnamed() {
+	if len(f.raw) > 0 {
+		f.list.more = true
+	}
+	f.raw = f.raw[:0]
+}
+
+func (f *formParser) end() {
+	if !f.value {
+		f.unnamed()
+	}
+}
