@@ -44,6 +44,9 @@ func auditFile(t *testing.T) string {
 			ActorID: "u-1", ActorUsername: "alice", ActorName: "Alice Ng", TargetID: "u-2", TargetUsername: "sam", TargetName: "Sam Reed", Mode: "full",
 			Method: method, Path: path, Action: action, Outcome: outcome, Refusal: refusal, Status: status,
 		}
+		if method == "POST" {
+			r.Fields = "note, items[].sku\x1b[2J, …"
+		}
 		r.Hash()
 		b.Requests = append(b.Requests, r)
 	}
