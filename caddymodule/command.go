@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -42,11 +43,46 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{auditCommand(), demoCommand(), healthCommand(), schemaCommand(), usersCommand(), policyCommand()}
 }
 
-// tidy makes the help of a command and those below it fit a terminal.
+// tidy makes the help of a command and those below it fit a terminal, and groups of commands refuse what is none of theirs: a
+// script with a typing error must not go on as if it had been done.
 func tidy(cmd *cobra.Command) {
 	cmd.Long = reflow(cmd.Long)
+	switch {
+	case cmd.HasSubCommands():
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return run(func(*cobra.Command) (int, error) { return 0, noCommand(cmd, args[0]) })(cmd, nil)
+		}
+	case cmd.Args == nil:
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%.40q: it takes no arguments, only flags", args[0])
+			}
+			return nil
+		}
+	}
 	for _, c := range cmd.Commands() {
 		tidy(c)
+	}
+}
+
+func noCommand(group *cobra.Command, name string) error {
+	group.SuggestionsMinimumDistance = 2
+	if near := group.SuggestionsFor(name); len(near) > 0 {
+		return fmt.Errorf("%s has no command %.40q; did you mean %s?", group.CommandPath(), name, strings.Join(near, " or "))
+	}
+	return fmt.Errorf("%s has no command %.40q; --help lists those it has", group.CommandPath(), name)
+}
+
+// named takes one argument, and says what it is when it is not there.
+func named(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("give one argument, %s: %s", what, cmd.UseLine())
+		}
+		return nil
 	}
 }
 

@@ -25,7 +25,7 @@ The public keys are put in as they are in signing_key.pub of the configuration's
 have them from elsewhere: caddy-impersonate impersonate audit verify --evidence <file> --key <file>.
 
 Exit codes: 0 done; 1 it could not be made, and the message says why.`,
-		Args: cobra.ExactArgs(1),
+		Args: named("the impersonation's id"),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withAudit(func(ctx context.Context, r *reading) error { return r.evidence(ctx, args[0]) })(cmd, args)

@@ -180,7 +180,7 @@ Shows an impersonation and its timeline, the oldest first. With --json the imper
 event one after it, for programs.
 
 Exit codes: 0 done; 1 there is none, or it could not be read, and the message says why.`,
-		Args: cobra.ExactArgs(1),
+		Args: named("the impersonation's id"),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withAudit(func(ctx context.Context, r *reading) error { return r.show(ctx, args[0]) })(cmd, args)

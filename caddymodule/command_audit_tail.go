@@ -3,7 +3,10 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,6 +51,11 @@ func tail(ctx context.Context, r *reading) error {
 	follow, err := r.cmd.Flags().GetBool("follow")
 	if err != nil {
 		return err
+	}
+	if follow {
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
 	}
 	seen := map[string]time.Time{}
 	newest := r.now.Add(-tailWindow)

@@ -50,7 +50,7 @@ Reads a YAML file of who is expected to be allowed or refused what, decides each
 prints those that come out otherwise.
 
 Exit codes: 0 all as expected; 5 some are not; 1 it could not be told.`,
-		Args: cobra.ExactArgs(1),
+		Args: named("the file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return run(func(cmd *cobra.Command) (int, error) { return checkPolicy(cmd, args[0]) })(cmd, args)
 		},

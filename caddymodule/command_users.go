@@ -35,7 +35,7 @@ Nothing is changed, and the running server is not asked: who has logged in (dire
 	show := &cobra.Command{
 		Use:   "show <username> [--config <path> [--adapter <name>]] [--json]",
 		Short: "Shows an account: its facts, its roles, the policies that name it",
-		Args:  cobra.ExactArgs(1),
+		Args:  named("the username"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return run(func(cmd *cobra.Command) (int, error) { return showUser(cmd, args[0]) })(cmd, args)
 		},
