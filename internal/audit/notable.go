@@ -86,7 +86,7 @@ type Span struct{ From, To time.Time }
 // Finding is something worth a look. It accuses nobody: there is mostly a good reason.
 type Finding struct {
 	Kind            string    `json:"kind"`
-	Time            time.Time `json:"time"` // of the start; of the day, in UTC, for what is counted by day
+	Time            time.Time `json:"time"` // of the start, or of the first refusal; of the day, in UTC, for what is counted by day
 	ImpersonationID string    `json:"impersonation_id,omitempty"`
 	ActorUsername   string    `json:"actor_username"`
 	ActorName       string    `json:"actor_name"`

@@ -137,7 +137,7 @@ func (p *portal) lasting(row *doingRow, v *viewer, h *historyTexts, started time
 		row.When, row.Length, row.Live = p.stamp(started), h.Now, true
 		return
 	}
-	row.When, row.Length, row.Ended = p.span(started, *ended), notify.Length(v.t.Lang, ended.Sub(started)), notify.Cause(v.t.Lang, cause)
+	row.When, row.Length, row.Ended = p.span(started, *ended), notify.Length(v.t.Lang, ended.Sub(started)), doingsLanguages.In(v.t.Lang).cause(cause, notify.Cause(v.t.Lang, cause))
 }
 
 type doingJSON struct {

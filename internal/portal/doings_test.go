@@ -32,7 +32,7 @@ func TestDoings(t *testing.T) {
 	before.ActorID, before.TargetName, before.Reason = "id-of-another-admin", "Otto Office", "not to be seen"
 	a.write(other, before)
 	page := admin.get(mine).want(t, 200, "Sam Reed (sam)", "the booking won&#39;t complete", `href="https://tickets.example.com/browse/T-17"`,
-		"Requests: 3 · changes: 1 · refused: 1", "2026-03-01 08:00 – 08:10 UTC", "they returned to their own account", `href="/.impersonate/history/mine" aria-current="page"`).body
+		"Requests: 3 · changes: 1 · refused: 1", "2026-03-01 08:00 – 08:10 UTC", "you returned to your own account", `href="/.impersonate/history/mine" aria-current="page"`).body
 	sound(t, "mine", regexp.MustCompile(`href="https://[^"]*"`).ReplaceAllString(page, `href="/"`))
 	for _, no := range []string{"Kim Field", "Otto Office", "not to be seen"} {
 		if strings.Contains(page, no) {
