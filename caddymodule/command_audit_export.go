@@ -69,7 +69,7 @@ func exportAudit(ctx context.Context, r *reading) (err error) {
 		for _, n := range counts {
 			total += n
 		}
-		r.cmd.PrintErrf("%d rows in %s.\n", total, output)
+		r.cmd.PrintErrf("%s in %s.\n", several(total, "row"), output)
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func printReport(out io.Writer, r *proof.Report) {
 		fmt.Fprintf(out, "and %d more\n", r.More)
 	}
 	for _, l := range r.Logs {
-		line := fmt.Sprintf("log %s: %d rows (%d to %d), %d checkpoints, the last of %d rows", l.LogID, l.Rows, l.First, l.Last, l.Checkpoints, l.Covered)
+		line := fmt.Sprintf("log %s: %s (%d to %d), %s, the last of %s", l.LogID, several(l.Rows, "row"), l.First, l.Last, several(l.Checkpoints, "checkpoint"), several(l.Covered, "row"))
 		for _, n := range []struct {
 			n    uint64
 			what string
@@ -148,7 +148,7 @@ func printVerdict(out io.Writer, clean bool, findings uint64) {
 		fmt.Fprintln(out, "Everything is as it was recorded.")
 		return
 	}
-	fmt.Fprintf(out, "NOT as it was recorded: %d findings.\n", findings)
+	fmt.Fprintf(out, "NOT as it was recorded: %s.\n", several(findings, "finding"))
 }
 
 func printJSON(out io.Writer, v any) error {

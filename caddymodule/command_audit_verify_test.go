@@ -120,7 +120,7 @@ func TestAuditVerifyCommand(t *testing.T) {
 	changed := strings.Replace(string(text), `"actor_username":"alice"`, `"actor_username":"mallory"`, 1)
 	bad := write(changed)
 	out, _, code = execute(t, auditCommand(), "verify", "--export", bad, "--key", key)
-	if code != exitFound || !strings.Contains(out, "changed: log ") || !strings.Contains(out, "NOT as it was recorded: 1 findings.") {
+	if code != exitFound || !strings.Contains(out, "changed: log ") || !strings.Contains(out, "NOT as it was recorded: 1 finding.") {
 		t.Errorf("changed: code %d, %q", code, out)
 	}
 	out, _, code = execute(t, auditCommand(), "verify", "--export", bad, "--key", key, "--json")

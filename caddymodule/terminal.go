@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -152,6 +153,14 @@ func printFacts(to io.Writer, facts [][2]string) error {
 	}
 	_, err := io.WriteString(to, b.String())
 	return err
+}
+
+// several is how many there are of something, in words that fit.
+func several[N int | uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // helpWidth is how wide help is: what terminals have at least.
