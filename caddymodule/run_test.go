@@ -52,6 +52,7 @@ type world struct {
 	app      *httptest.Server
 	journal  string
 	policy   string // lines in the policy
+	audit    string // lines in audit
 	extra    string // further options of the app
 	global   string // further global options
 	admin    string // address of the administration endpoint; empty: there is none
@@ -130,6 +131,7 @@ func (w *world) caddyfile() string {
 		audit {
 			journal ` + w.dir + "/" + w.journal + `
 			sqlite ` + w.dir + `/audit.db
+			` + w.audit + `
 		}
 		` + w.extra + `
 	}

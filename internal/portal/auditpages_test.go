@@ -67,6 +67,7 @@ func TestAuditPagesEscape(t *testing.T) {
 	e.Reason, e.Ticket, e.ActorName, e.TargetName, e.TargetUsername = attack, attack, attack, attack, attack
 	a.write(e, recorded(time.Minute, "imp-1", "POST", "/"+attack, func(r *audit.Request) {
 		r.Action, r.UserAgent, r.Query, r.Refusal, r.Outcome, r.ActorName = attack, attack, attack, attack, audit.OutcomeRefused, attack
+		r.Fields = "title, " + attack
 	}))
 	b := a.login("auditor")
 	for _, path := range []string{
@@ -80,6 +81,7 @@ func TestAuditPagesEscape(t *testing.T) {
 			}
 		}
 	}
+	b.get(auditPages+"/impersonations/imp-1").want(t, http.StatusOK, `<span class="fields">fields: <bdi>title, &#34;&gt;&lt;script`)
 }
 
 // TestAuditTexts: every language has every word, and the numbers where they belong.

@@ -117,6 +117,10 @@ func (d *DB) Insert(ctx context.Context, table string, rows ...Row) error {
 			}
 		}
 	}
+	var names []string
+	for _, c := range columns[table] {
+		names = append(names, c.Name)
+	}
 	for some := range slices.Chunk(rows, insertRows) {
 		var selects []string
 		for _, row := range some {
@@ -126,7 +130,7 @@ func (d *DB) Insert(ctx context.Context, table string, rows ...Row) error {
 			}
 			selects = append(selects, "SELECT "+strings.Join(values, ", "))
 		}
-		statement := "INSERT INTO " + d.Prefix + table + " " + strings.Join(selects, " UNION ALL ")
+		statement := "INSERT INTO " + d.Prefix + table + " (" + strings.Join(names, ", ") + ") " + strings.Join(selects, " UNION ALL ")
 		if d.ClickHouse {
 			// A block like one before would be taken for a repetition.
 			statement += " SETTINGS insert_deduplicate = 0"
