@@ -83,6 +83,8 @@ func TestFields(t *testing.T) {
 	}
 	b.fetch("GET", "/override", "a=1", "Content-Type", formType, "X-Http-Method-Override", "DELETE").want(http.StatusOK)
 	want["GET /override"] = "a"
+	b.fetch("POST", "/upgrade", "a=1", "Content-Type", formType, "Upgrade", "h2c").want(http.StatusOK) // it has a body all the same
+	want["POST /upgrade"] = "a"
 	b.fetch("POST", "/gzip", "\x1f\x8b", "Content-Type", jsonType, "Content-Encoding", "gzip").want(http.StatusOK)
 	want["POST /gzip"] = "…"
 

@@ -107,7 +107,7 @@ func (s *Site) begin(r *http.Request, v *view, live *impersonation.Live, now tim
 	row.Action = s.actionOf(r)
 	row.RequestBytes = max(r.ContentLength, 0)
 	rec.body = countBody(r, live, s.Clock)
-	if s.RecordFields && rec.body != nil && (!isSafe(r) || maySurprise(r)) && len(r.Header["Upgrade"]) == 0 && r.Method != http.MethodConnect {
+	if s.RecordFields && rec.body != nil && (!isSafe(r) || maySurprise(r)) && r.Method != http.MethodConnect {
 		rec.body.fields = fields.New(r.Header, r.ContentLength, s.Recorder.Field)
 	}
 	rec.intent, rec.err = s.Recorder.Intent(row)

@@ -16,12 +16,12 @@ const MaxBytes = 1024
 
 // Bounds of what is looked at. What is beyond them is told by the mark at the list's end.
 const (
-	maxNames = 100       // in the list
-	maxName  = 256       // bytes of one in the list
-	maxRaw   = 1024      // bytes of one in the body; more is no name
-	maxNew   = 256       // different names, before they are masked: each costs a look for secrets
-	maxBody  = 1 << 20   // of a form or JSON
-	maxParts = 256 << 20 // of a multipart form, whose contents are only searched for the next boundary
+	maxNames = 100      // in the list
+	maxName  = 256      // bytes of one in the list
+	maxRaw   = 1024     // bytes of one in the body; more is no name
+	maxNew   = 256      // different names, before they are masked: each costs a look for secrets
+	maxBody  = 1 << 20  // of a form or JSON
+	maxParts = 64 << 20 // of a multipart form, whose contents are only searched for the next boundary
 )
 
 // More ends a list that does not have all names: there were more, or the body could not be read to its end.

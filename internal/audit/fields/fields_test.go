@@ -54,6 +54,7 @@ func TestNames(t *testing.T) {
 		"form, no name":         {formType, "=1&a=2", "a"},
 		"form, is JSON":         {formType, `{"password":"hunter2=","a":"b&c=d"}`, "…"},
 		"form, is a list":       {formType, `["hunter2=","a"]`, "…"},
+		"form, is numbers":      {formType, `[1,2,3=]`, "…"},
 		"form, is XML":          {formType, `<a b="hunter2">c=d</a>`, "…"},
 		"form, is text":         {formType, "my pass is hunter2=x&a=b", "…"},
 		"form, is one word":     {formType, "hunter2", "…"},
@@ -80,7 +81,7 @@ func TestNames(t *testing.T) {
 		"JSON, deep":            {jsonType, `{"a":1,"b":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`, "a, …"},
 		"JSON, form inside":     {jsonType, `a=1&b=2`, "…"},
 		"JSON, patch":           {"application/json-patch+json", `[{"op":"replace","path":"/a","value":"hunter2"}]`, "[].op, [].path, [].value"},
-		"multipart":             {partType, crlf("pre\n--b\nContent-Disposition: form-data; name=\"title\"\n\nLeak\n--c\n--b\nContent-Disposition: form-data; name=\"photo\"; filename=\"hunter2.jpg\"\nContent-Type: image/jpeg\n\n\xff\xd8\r\r\n--bad\n--b-\n--b\nContent-Disposition: form-data; name=\"empty\"\n\n--b--\nepilogue"), "title, photo, empty"},
+		"multipart":             {partType, crlf("pre\n--b\nContent-Disposition: form-data; name=\"title\"\n\nLeak\n--c\n--b\nContent-Disposition: form-data; name=\"photo\"; filename=\"hunter2.jpg\"\nContent-Type: image/jpeg\n\n\xff\xd8\r\r\n--bad\n--b-\r\n--b\nContent-Disposition: form-data; name=\"empty\"\n\n--b--\nepilogue"), "title, photo, empty"},
 		"multipart, \\n":        {partType, "--b\nContent-Disposition: form-data; name=a\n\nx\r\n--b--\n", "a"},
 		"multipart, nothing":    {partType, "--b--", ""},
 		"multipart, cut off":    {partType, crlf("--b\nContent-Disposition: form-data; name=a\n\nhunter2\n--b"), "a, …"},
@@ -167,12 +168,24 @@ func TestBounds(t *testing.T) {
 	if got := namesOf(t, formType, different.String()+"a=1", 100); got != "[redacted], …" {
 		t.Errorf("300 names to be looked at: %q", got)
 	}
+	var spellings strings.Builder
+	for i := range 300 {
+		key := ""
+		for bit := range 9 {
+			key += []string{"a", `\u0061`}[i>>bit&1]
+		}
+		fmt.Fprintf(&spellings, `{"%s":1},`, key)
+	}
+	if got := namesOf(t, jsonType, "["+spellings.String()+"{}]", 100); got != "[].aaaaaaaaa, …" {
+		t.Errorf("300 spellings of a key: %q", got)
+	}
 	long := strings.Repeat("k", 200)
 	if got := namesOf(t, jsonType, strings.Repeat(`{"`+long+`":`, 30)+"1"+strings.Repeat("}", 30), 100); len(got) > 300 || !strings.HasSuffix(got, "…") {
 		t.Errorf("a long path: %d bytes, %q", len(got), got)
 	}
-	for i := range 40 {
-		if got := namesOf(t, formType, fmt.Sprintf("%s=1&%s=2&%s=3&%s=4&%s=5", long+"1", long+"2", long+"3", long+"4", long[:150+i]), 100); len(got) > fields.MaxBytes {
+	for i := range 60 {
+		body := fmt.Sprintf("%s=1&%s=2&%s=3&%s=4&%s=5&x=6&y=7", long+"1", long+"2", long+"3", long+"4", strings.Repeat("l", 155+i))
+		if got := namesOf(t, formType, body, 100); len(got) > fields.MaxBytes {
 			t.Errorf("%d bytes", len(got))
 		}
 	}

@@ -7,8 +7,8 @@ import (
 
 const (
 	maxDepth = 64
-	// maxPath bounds the path at hand; more of it would be cut from the name in any case.
-	maxPath = 4 << 10
+	// maxPath is from where on a path does not grow; more of it would be cut from the name in any case.
+	maxPath = maxName
 )
 
 // jsonParser reads JSON (RFC 8259): the paths of the values that hold no others. It is strict about what stands where, so
@@ -18,9 +18,10 @@ type jsonParser struct {
 	state jsonState
 	stack []level
 	path  []byte
-	key   []byte // as it is written, at most a byte more than is a name
-	coded bool   // it has escapes
-	slash bool   // the last byte of a string began an escape
+	key   []byte            // as it is written, at most a byte more than is a name
+	coded bool              // it has escapes
+	slash bool              // the last byte of a string began an escape
+	known map[string]string // what is recorded of keys with escapes, by the key as it is written
 }
 
 // level is one that is open.
@@ -221,16 +222,7 @@ func (j *jsonParser) keyed(p []byte) (n int, ok bool) {
 }
 
 func (j *jsonParser) named() bool {
-	key := j.key
-	if j.coded && len(key) <= maxRaw {
-		var s string
-		quoted := append(append([]byte{'"'}, key...), '"')
-		if stdjson.Unmarshal(quoted, &s) != nil {
-			return false
-		}
-		key = []byte(s)
-	}
-	name, ok := j.list.name(key, inPath)
+	name, ok := j.name()
 	if !ok {
 		return false
 	}
@@ -243,6 +235,32 @@ func (j *jsonParser) named() bool {
 	}
 	j.state = wantColon
 	return true
+}
+
+// name is what is recorded of the key at hand.
+func (j *jsonParser) name() (string, bool) {
+	if !j.coded || len(j.key) > maxRaw {
+		return j.list.name(j.key, inPath)
+	}
+	if name, ok := j.known[string(j.key)]; ok {
+		return name, true
+	}
+	if len(j.known) == maxNew {
+		return "", false
+	}
+	var plain string
+	if stdjson.Unmarshal(append(append([]byte{'"'}, j.key...), '"'), &plain) != nil {
+		return "", false
+	}
+	name, ok := j.list.name([]byte(plain), inPath)
+	if !ok {
+		return "", false
+	}
+	if j.known == nil {
+		j.known = make(map[string]string)
+	}
+	j.known[string(j.key)] = name
+	return name, true
 }
 
 func (j *jsonParser) end() {

@@ -19,6 +19,7 @@ type list struct {
 	shown map[string]string // what is recorded of a name, by the name as it came
 	have  map[string]bool
 	b     []byte
+	cut   []byte // scratch
 	more  bool
 }
 
@@ -49,22 +50,18 @@ func (l *list) name(raw []byte, escape *strings.Replacer) (string, bool) {
 
 // add adds a name as it is to be recorded; false: there is no room for more.
 func (l *list) add(name []byte) bool {
+	if len(name) > maxName {
+		end := maxName - len(More)
+		for end > 0 && !utf8.RuneStart(name[end]) {
+			end--
+		}
+		l.cut = append(append(l.cut[:0], name[:end]...), More...)
+		name = l.cut
+	}
 	if len(name) == 0 || l.have[string(name)] {
 		return true
 	}
 	s := string(name)
-	if len(s) > maxName {
-		s = s[:maxName-len(More)]
-		for len(s) > 0 {
-			if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n > 1 {
-				break
-			}
-			s = s[:len(s)-1]
-		}
-		if s += More; l.have[s] {
-			return true
-		}
-	}
 	// Room is left for the mark.
 	if len(l.have) == maxNames || len(l.b)+2*len(separator)+len(s)+len(More) > MaxBytes {
 		l.more = true
