@@ -47,8 +47,10 @@ func commands() []*cobra.Command {
 // script with a typing error must not go on as if it had been done.
 func tidy(cmd *cobra.Command) {
 	cmd.Long = reflow(cmd.Long)
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages |", fmt.Sprintf(".FlagUsagesWrapped %d |", helpWidth)))
 	switch {
 	case cmd.HasSubCommands():
+		cmd.DisableFlagsInUseLine = true
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

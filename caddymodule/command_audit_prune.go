@@ -27,7 +27,7 @@ The database is the one of --dsn, or the configuration's maintainer. An SQLite a
 		RunE: run(pruneAudit),
 	}
 	configFlags(cmd)
-	cmd.Flags().String("dsn", "", "The database and who may delete: clickhouse://maintainer:password@host:9000/impersonate; {env.NAME} and {file./path} are replaced")
+	cmd.Flags().String("dsn", "", "The database and who may delete: clickhouse://maintainer:secret@host:9000/db; {env.NAME} and {file./path} are replaced")
 	cmd.Flags().String("keep", "30d", "Never remove what is younger than this, whatever the log says")
 	cmd.Flags().Bool("dry-run", false, "Say what would be removed, and remove nothing")
 	cmd.Flags().Duration("timeout", time.Hour, "How long it may take")

@@ -28,7 +28,7 @@ func auditReadCommands() []*cobra.Command {
 func readFlags(cmd *cobra.Command) {
 	configFlags(cmd)
 	f := cmd.Flags()
-	f.String("clickhouse", "", "Read from this ClickHouse, as clickhouse://auditor:password@host:9000/impersonate")
+	f.String("clickhouse", "", "Read from this ClickHouse, as clickhouse://auditor:secret@host:9000/db")
 	f.String("sqlite", "", "Read from this SQLite file")
 	f.Bool("utc", false, "Print times in UTC, not in local time")
 }

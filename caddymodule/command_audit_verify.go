@@ -51,7 +51,7 @@ Exit codes: 0 all is as recorded; 1 it could not be read; 6 something is not as 
 // storeFlags say where the rows and keys are.
 func storeFlags(cmd *cobra.Command) {
 	cmd.Flags().String("sqlite", "", "The audit's SQLite file")
-	cmd.Flags().String("clickhouse", "", "The audit's ClickHouse database: clickhouse://auditor:password@host:9000/impersonate; {env.NAME} and {file./path} are replaced")
+	cmd.Flags().String("clickhouse", "", "The audit's ClickHouse database: clickhouse://auditor:secret@host:9000/db; {env.NAME} and {file./path} are replaced")
 	cmd.Flags().String("export", "", "An export in JSON lines; - is the standard input")
 	cmd.Flags().StringArray("key", nil, "File of public keys, one a line (default: signing_key.pub in the configuration's journal); can be given several times")
 }

@@ -38,7 +38,7 @@ views, which the gateway's own user should not have: name another in --dsn.`,
 	}
 	for _, cmd := range []*cobra.Command{plan, apply} {
 		configFlags(cmd)
-		cmd.Flags().String("dsn", "", "The database, instead of the configuration's: clickhouse://user:password@host:9000/impersonate; {env.NAME} and {file./path} are replaced")
+		cmd.Flags().String("dsn", "", "The database, instead of the configuration's: clickhouse://user:secret@host:9000/db; {env.NAME} and {file./path} are replaced")
 		cmd.Flags().String("cluster", "", "A cluster of the servers' remote_servers: on all of them, replicated (ReplicatedMergeTree) and behind Distributed tables. Always the same one for a database")
 		cmd.Flags().Duration("timeout", 5*time.Minute, "How long it may take")
 		schema.AddCommand(cmd)

@@ -96,8 +96,9 @@ func TestHelp(t *testing.T) {
 		if c.Short == "" || len(c.Name())+len(c.Short) > 72 {
 			t.Errorf("%s: short: %q", name, c.Short)
 		}
-		for line := range strings.Lines(c.Long) {
-			if cellsOf(strings.TrimSuffix(line, "\n")) > 80 {
+		_, flags, _ := strings.Cut(c.UsageString(), "\nFlags:")
+		for line := range strings.Lines(c.Long + "\n" + flags) {
+			if cellsOf(strings.TrimSuffix(line, "\n")) > 80 && !strings.HasPrefix(line, "Use ") {
 				t.Errorf("%s: %q", name, line)
 			}
 		}

@@ -69,6 +69,7 @@ func TestAuditListSays(t *testing.T) {
 			t.Errorf("%s can't be chosen", kind)
 		}
 	}
+	b.get(auditPages+"?impersonation=imp-3").want(t, http.StatusOK, "1 found ·", ">Clear</a>") // from an address alone: it can be taken away
 	b.get(auditPages+"/events?type=made_up").want(t, http.StatusOK, "<option selected>made_up</option>")
 	for _, cause := range audit.EndCauses() {
 		b.get(auditPages+"?outcome="+cause).want(t, http.StatusOK, `<option value="`+cause+`" selected>`)

@@ -112,7 +112,7 @@ func (p *portal) auditQuestion(w http.ResponseWriter, r *http.Request, d *auditP
 	case audit.TableEvents:
 		f.Types = offered(audit.EventTypes(), f.Type)
 	}
-	f.Any = f.Actor+f.Target+f.From+f.To+f.Outcome+f.Type+f.Q != ""
+	f.Any = f.Actor+f.Target+f.From+f.To+f.Outcome+f.Type+f.Q+q.Get("impersonation")+q.Get("log") != ""
 	for _, field := range []string{f.Actor, f.Target, f.From, f.To, f.Outcome, f.Type} {
 		if field != "" {
 			f.Folded++
