@@ -98,6 +98,9 @@ func fieldsIn(t *testing.T, dsn string) (names string) {
 	for _, q := range found.Rows {
 		names += q.Fields
 	}
+	if found, err = r.Requests(t.Context(), audit.Filter{Q: "SKU"}, audit.Page{}); err != nil || (len(found.Rows) == 1) != (names != "") {
+		t.Errorf("searched for a field: %+v, %v", found, err)
+	}
 	return names
 }
 
