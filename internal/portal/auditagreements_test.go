@@ -70,6 +70,9 @@ func TestAuditListSays(t *testing.T) {
 		}
 	}
 	b.get(auditPages+"?impersonation=imp-3").want(t, http.StatusOK, "1 found ·", ">Clear</a>") // from an address alone: it can be taken away
+	if bad := b.get(auditPages+"/events?type=%E2%80%AEx").want(t, http.StatusBadRequest, `name="type"`); strings.Contains(bad.body, "<option selected>") || strings.Contains(bad.body, "\u202e") {
+		t.Errorf("what is no type can be chosen: %s", bad.body)
+	}
 	b.get(auditPages+"/events?type=made_up").want(t, http.StatusOK, "<option selected>made_up</option>")
 	for _, cause := range audit.EndCauses() {
 		b.get(auditPages+"?outcome="+cause).want(t, http.StatusOK, `<option value="`+cause+`" selected>`)

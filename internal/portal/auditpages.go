@@ -135,9 +135,10 @@ func (p *portal) auditQuestion(w http.ResponseWriter, r *http.Request, d *auditP
 	return nil
 }
 
-// offered are what can be chosen; what is in force is always among them, so that the page shows why a list is short.
+// offered are what can be chosen; what is in force is always among them, so that the page shows why a list is short. What is
+// no word is not in force.
 func offered(words []string, chosen string) []string {
-	if chosen != "" && !slices.Contains(words, chosen) {
+	if chosen != "" && !slices.Contains(words, chosen) && (audit.Filter{Type: chosen}).Check() == nil {
 		words = append(words, chosen)
 	}
 	return words
