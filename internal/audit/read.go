@@ -100,9 +100,12 @@ type Impersonation struct {
 	Requests uint64     `json:"requests"`
 	Writes   uint64     `json:"writes"` // methods other than GET, HEAD, OPTIONS, TRACE that were not refused
 	Refusals uint64     `json:"refusals"`
-	// LogID and Seq are the place of its start in the log.
+	// LogID and Seq are the place of its start in the log; of its end, if BeginningRemoved.
 	LogID string `json:"log_id"`
 	Seq   uint64 `json:"seq"`
+	// BeginningRemoved: retention has removed its start, and maybe more. Reason, ticket, policy, site and address are not
+	// known, Started is by what the end says, and the counts are of what is left.
+	BeginningRemoved bool `json:"beginning_removed,omitempty"`
 }
 
 // Extent is how much there is.

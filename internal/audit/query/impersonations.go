@@ -36,12 +36,68 @@ func (r *Reader) Impersonations(ctx context.Context, f audit.Filter, p audit.Pag
 	if err := r.each(ctx, "reading impersonations", b, into(&starts, scanEvent)); err != nil {
 		return nil, err
 	}
-	rows := make([]*audit.Impersonation, 0, len(starts))
+	headless, err := r.headless(ctx, f, p, k)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]*audit.Impersonation, 0, len(starts)+len(headless))
 	for _, e := range starts {
 		rows = append(rows, fromStart(e))
 	}
-	found := cut(rows, "impersonations", f, p, func(i *audit.Impersonation) place { return place{i.Started, i.LogID, i.Seq} })
+	for _, e := range headless {
+		rows = append(rows, fromEnd(e))
+	}
+	if len(headless) > 0 {
+		slices.SortFunc(rows, func(a, b *audit.Impersonation) int {
+			if p.Oldest {
+				return listed(a).compare(listed(b))
+			}
+			return listed(b).compare(listed(a))
+		})
+	}
+	found := cut(rows, "impersonations", f, p, listed)
 	return found, r.complete(ctx, found.Rows)
+}
+
+// listed is an impersonation's place in the list: that of the event which it is known by.
+func listed(i *audit.Impersonation) place {
+	if i.BeginningRemoved {
+		return place{*i.Ended, i.LogID, i.Seq}
+	}
+	return place{i.Started, i.LogID, i.Seq}
+}
+
+// headlessWithin is how long after the oldest event there may be ends of impersonations whose start was older, and has been
+// removed: longer than any lasts (config.MaxImpersonation), and than a gateway stands still before it writes an end down.
+const headlessWithin = 31 * 24 * time.Hour
+
+// headless are the ends of impersonations whose start retention has removed.
+func (r *Reader) headless(ctx context.Context, f audit.Filter, p audit.Page, k *place) (ends []*audit.Event, err error) {
+	if f.Outcome == audit.OutcomeActive {
+		return nil, nil
+	}
+	var oldest time.Time
+	b := r.build("SELECT time FROM " + r.dialect.Prefix + audit.TableEvents + " ORDER BY time LIMIT 1")
+	if err := r.each(ctx, "looking for the oldest event", b, func(rows *sql.Rows) error { return rows.Scan(timeOf{&oldest}) }); err != nil {
+		return nil, err
+	}
+	until := oldest.Add(headlessWithin)
+	if oldest.IsZero() || !f.From.Before(until) || p.Oldest && k != nil && !k.at.Before(until) {
+		return nil, nil
+	}
+	b = r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
+	b.is("type", audit.EventImpersonationEnded).and("impersonation_id <> ''").and("time < "+b.At, b.Arg(until))
+	b.and("impersonation_id NOT IN (SELECT impersonation_id FROM "+b.table(audit.TableEvents)+
+		" WHERE type = '"+audit.EventImpersonationStarted+"' AND time < "+b.At+")", b.Arg(until))
+	// One that was written again after a crash is not the end.
+	b.and("(log_id, seq) IN (SELECT log_id, min(seq) FROM "+b.table(audit.TableEvents)+
+		" WHERE type = '"+audit.EventImpersonationEnded+"' AND time < "+b.At+" GROUP BY log_id, impersonation_id)", b.Arg(until))
+	b.time(f).who(f)
+	if f.Outcome != "" {
+		b.and(b.Text("cause")+" = ?", f.Outcome)
+	}
+	b.contains(f.Q, "impersonation_id", "actor_username", "actor_name", "target_username", "target_name").page(k, p, 1)
+	return ends, r.each(ctx, "reading impersonations without their start", b, into(&ends, scanEvent))
 }
 
 // Impersonation implements [audit.Reader].
@@ -69,6 +125,24 @@ func fromStart(e *audit.Event) *audit.Impersonation {
 	if json.Unmarshal([]byte(e.Detail), &d) == nil { // rows may have been written by something else
 		i.Policy, i.Site = d.Policy, d.Site
 	}
+	return i
+}
+
+// fromEnd is what the end tells of one whose start is gone.
+func fromEnd(e *audit.Event) *audit.Impersonation {
+	i := &audit.Impersonation{
+		ID: e.ImpersonationID, ActorID: e.ActorID, ActorUsername: e.ActorUsername, ActorName: e.ActorName,
+		TargetID: e.TargetID, TargetUsername: e.TargetUsername, TargetName: e.TargetName,
+		Mode: e.Mode, Started: e.Time, Ended: &e.Time, LogID: e.LogID, Seq: e.Seq, BeginningRemoved: true,
+	}
+	var d struct {
+		Cause, By string
+		Seconds   uint32 `json:"duration_s"`
+	}
+	if json.Unmarshal([]byte(e.Detail), &d) != nil {
+		d.Cause = e.Detail
+	}
+	i.EndCause, i.EndedBy, i.Started = d.Cause, d.By, e.Time.Add(-time.Duration(d.Seconds)*time.Second)
 	return i
 }
 

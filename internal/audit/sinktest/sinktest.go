@@ -56,6 +56,7 @@ func Run(t *testing.T, new func(t *testing.T) *Harness) {
 		{"ReadHostile", readHostile},
 		{"ReadPages", readPages},
 		{"ReadImpersonations", readImpersonations},
+		{"ReadHeadless", readHeadless},
 		{"ReadTimeline", readTimeline},
 		{"ReadActivity", readActivity},
 		{"ReadNotable", readNotable},
