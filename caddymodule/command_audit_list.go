@@ -107,9 +107,17 @@ func listImpersonations(ctx context.Context, r *reading) error {
 	return printed(ctx, r, r.Impersonations, func(i *audit.Impersonation) (json.RawMessage, error) { return json.Marshal(i) }, t, func(i *audit.Impersonation) []string {
 		return []string{
 			r.time(i.Started), r.lasted(i), cmp.Or(i.ActorUsername, i.ActorID), cmp.Or(i.TargetUsername, i.TargetID),
-			count(i.Requests), count(i.Writes), count(i.Refusals), cmp.Or(i.EndCause, "goes on"), i.ID, i.Mode, i.Reason,
+			count(i.Requests), count(i.Writes), count(i.Refusals), cmp.Or(i.EndCause, "goes on"), i.ID, i.Mode, reasonOf(i),
 		}
 	})
+}
+
+// reasonOf is the reason given; it went with the start.
+func reasonOf(i *audit.Impersonation) string {
+	if i.BeginningRemoved {
+		return "(its beginning was removed: older than the audit is kept)"
+	}
+	return i.Reason
 }
 
 func (r *reading) lasted(i *audit.Impersonation) string {
@@ -213,13 +221,17 @@ func (r *reading) show(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
+		allowed := "policy " + i.Policy + ", mode " + i.Mode
+		if i.BeginningRemoved {
+			allowed = "a policy that is not known any more, mode " + i.Mode
+		}
 		facts := [][2]string{
 			{"Impersonation", i.ID},
 			{"Actor", strings.TrimSpace(i.ActorName + " (" + i.ActorUsername + ")")},
 			{"Target", strings.TrimSpace(i.TargetName + " (" + i.TargetUsername + ")")},
-			{"Reason", i.Reason},
+			{"Reason", reasonOf(i)},
 			{"Ticket", i.Ticket},
-			{"Allowed by", "policy " + i.Policy + ", mode " + i.Mode},
+			{"Allowed by", allowed},
 			{"Agreed", agreed},
 			{"Site", i.Site},
 			{"From", i.ClientIP},

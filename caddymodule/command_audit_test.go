@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,6 +100,36 @@ func TestAuditCommands(t *testing.T) {
 				t.Errorf("a terminal would obey it: %q", out)
 			}
 		})
+	}
+}
+
+// TestAuditCommandsHeadless: an impersonation whose start retention has removed is shown as what is left of it.
+func TestAuditCommandsHeadless(t *testing.T) {
+	file := auditFile(t)
+	sink, err := sqlite.Open(t.Context(), file)
+	if err == nil {
+		err = errors.Join(sink.Remove(t.Context(), audit.Prefix{LogID: "kxp3vbq2mwu7zdnc", Through: 2}), sink.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"impersonations"}, []string{"4m0s", "alice", "sam", "stopped", "(its beginning was removed: older than the audit is kept)"}},
+		{[]string{"show", "imp-1"}, []string{"a policy that is not known any more, mode full", "(its beginning was removed", "2 (writes 1, refused 1)", "Completed booking"}},
+		{[]string{"impersonations", "--json"}, []string{`"beginning_removed":true`, `"reason":""`}},
+	} {
+		out, errs, code := execute(t, auditCommand(), append(tt.args, "--utc", "--sqlite", file)...)
+		if code != 0 {
+			t.Errorf("%q: code %d: %s", tt.args, code, errs)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q: no %q in\n%s", tt.args, want, out)
+			}
+		}
 	}
 }
 

@@ -211,6 +211,9 @@ func (p *portal) serveAudit(w http.ResponseWriter, r *http.Request, v *viewer) {
 		if row.Active {
 			row.End = t.GoesOn
 		}
+		if i.BeginningRemoved {
+			row.Reason = t.BeginningRemoved
+		}
 		d.List.Impersonations = append(d.List.Impersonations, row)
 	}
 	p.render(w, r, http.StatusOK, "audit", d)

@@ -59,6 +59,26 @@ func TestAuditPagesTell(t *testing.T) {
 	}
 }
 
+// TestAuditPagesHeadless: an impersonation whose start retention has removed is shown as what is left of it.
+func TestAuditPagesHeadless(t *testing.T) {
+	a := newAuditRig(t)
+	a.aDay()
+	if err := a.sink.Remove(t.Context(), audit.Prefix{LogID: "kxp3vbq2mwu7zdnc", Through: 2}); err != nil {
+		t.Fatal(err)
+	}
+	b := a.login("auditor")
+	for _, path := range []string{auditPages, auditPages + "/impersonations/imp-1"} {
+		got := b.get(path).want(t, http.StatusOK, "Alice Ng (admin)", "Sam Reed (sam)", "Its beginning was removed", "stopped", "0:10:00")
+		if strings.Contains(got.body, "<no value>") || strings.Contains(got.body, "goes on</span>") {
+			t.Errorf("%s: %s", path, got.body)
+		}
+	}
+	rows := b.json("GET", auditAPI+"impersonations", "").want(t, http.StatusOK).list(t, "impersonations")
+	if len(rows) != 1 || rows[0]["beginning_removed"] != true || rows[0]["requests"] != 2.0 {
+		t.Errorf("%v", rows)
+	}
+}
+
 // TestAuditPagesEscape: what apps and people put into rows is text on every page.
 func TestAuditPagesEscape(t *testing.T) {
 	a := newAuditRig(t)
