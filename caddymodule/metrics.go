@@ -77,6 +77,7 @@ var (
 	descSinkBatches  = describe("sink_batches_total", "Batches the sink took.", "sink")
 	descSinkFailures = describe("sink_failures_total", "Failed tries to send.", "sink")
 	descSinkAside    = describe("sink_batches_set_aside_total", "Batches the sink refused for good.", "sink")
+	descSinkRefused  = describe("sink_batches_refused", "Batches that the sink refused for good, in this run or an earlier one, and that wait for an operator.", "sink")
 	descSinkLost     = describe("sink_records_lost_total", "Records damaged before they could be sent.", "sink")
 
 	descWitnessUp       = describe("witness_up", "Whether the witness takes checkpoints.", "witness")
@@ -91,7 +92,7 @@ var (
 		descUsers, descSourceUsers, descSourceUp, descSourceLapse, descSourceGood,
 		descHealthy, descJournal, descRecords, descWritten, descJournalFail, descJournalRef, descSync,
 		descIntents, descIntentsRef, descEvents, descRows, descOpen, descLate,
-		descSinkUp, descSinkBacklog, descSinkLag, descSinkRows, descSinkBatches, descSinkFailures, descSinkAside, descSinkLost,
+		descSinkUp, descSinkBacklog, descSinkLag, descSinkRows, descSinkBatches, descSinkFailures, descSinkAside, descSinkRefused, descSinkLost,
 		descWitnessUp, descWitnessBehind, descWitnessTaken, descWitnessFailures, descWitnessLost,
 	}
 )
@@ -119,7 +120,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	m.directory(c.app.directory)
 	m.gauge(descHealthy, up(c.app.trail.recorder.Healthy()))
-	m.audit(c.app.trail.recorder.Stats(), c.app.clock.Now())
+	stats := c.app.trail.recorder.Stats()
+	m.audit(stats, c.app.clock.Now())
+	m.refused(c.app.trail.recorder, stats.Sinks)
 }
 
 // countWithin is how long a figure that has to be counted in the state is waited for.
@@ -185,6 +188,23 @@ func (m metrics) directory(d *directory.Directory) {
 			good = float64(s.LastGood.UnixMilli()) / 1000
 		}
 		m.gauge(descSourceGood, good, s.Name)
+	}
+}
+
+// refused counts the files: those of before a restart wait, too.
+func (m metrics) refused(r *audit.Recorder, sinks []audit.SinkStatus) {
+	batches, err := r.RefusedBatches()
+	if err != nil {
+		return // no figure is better than a wrong one; that the disk fails the journal tells
+	}
+	for _, sink := range sinks {
+		n := 0
+		for _, b := range batches {
+			if b.Of(sink.Name) {
+				n++
+			}
+		}
+		m.gauge(descSinkRefused, float64(n), sink.Name)
 	}
 }
 

@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,6 +23,10 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("ending: %s", res.Status)
 	}
 
+	// As one of an earlier run.
+	if err := os.WriteFile(filepath.Join(w.dir, "journal", "refused-sqlite-7-9.jsonl"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var got map[string]float64
 	w.eventually("finding the provider again", func() bool {
 		got = gather(t)
@@ -41,6 +47,8 @@ func TestMetrics(t *testing.T) {
 		"journal_healthy":                                   1,
 		"audit_intents_total":                               2,
 		"sink_up sqlite":                                    1,
+		"sink_batches_refused sqlite":                       1,
+		"sink_batches_set_aside_total sqlite":               0,
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s is %v, %v; want %v", name, v, ok, want)

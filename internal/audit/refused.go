@@ -53,6 +53,9 @@ func RefusedBatches(dir string) ([]RefusedBatch, error) {
 	return list, nil
 }
 
+// RefusedBatches lists those that sinks have refused, in this run or an earlier one, and that are not sent since.
+func (r *Recorder) RefusedBatches() ([]RefusedBatch, error) { return RefusedBatches(r.dir) }
+
 // Of tells whether it was a sink of this name that refused it.
 func (b RefusedBatch) Of(sink string) bool { return b.sink == fileName(sink) }
 

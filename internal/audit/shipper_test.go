@@ -244,6 +244,9 @@ func TestPoisonedBatch(t *testing.T) {
 	if err != nil || !strings.Contains(string(data), `"seq":2,"request_id":"p"`) || !strings.Contains(string(data), `"leaf_hash":"`) {
 		t.Errorf("set aside: %s %v", data, err)
 	}
+	if list, err := r.RefusedBatches(); err != nil || len(list) != 1 || !list[0].Of(sink.Name()) || list[0].From != 2 {
+		t.Errorf("refused: %+v, %v", list, err)
+	}
 	if sink.has() != 2 {
 		t.Errorf("the sink has %d rows", sink.has())
 	}

@@ -106,6 +106,7 @@ type current struct {
 	Rules
 	name                  *currentName
 	events                audit.Events
+	locked                func(actor, target string) bool // see [Manager.Locked]
 	asksTime, asksRequest bool // see [policy.Set]
 }
 

@@ -200,7 +200,7 @@ func (cur *current) targetOf(r *state.Request) policy.Person {
 // again decides on a request as if it were asked for now, from where it was.
 func (cur *current) again(r *state.Request, now time.Time) (policy.Decision, policy.Input) {
 	ip, _ := netip.ParseAddr(r.ClientIP)
-	in := policy.Input{Actor: cur.party(&r.Actor), Target: cur.targetOf(r), Now: now, ClientIP: ip, Host: hostOf(r.Site)}
+	in := policy.Input{Actor: cur.party(&r.Actor), Target: cur.targetOf(r), Now: now, ClientIP: ip, Host: hostOf(r.Site), Locked: cur.locked(r.Actor.Username, r.TargetUsername)}
 	d := cur.Policy.Decide(in)
 	if d.Refusal == nil {
 		if refusal := cur.Policy.Check(d, policy.Choice{Mode: r.Mode, Reason: r.Reason, Ticket: r.Ticket, Duration: r.Duration, Emergency: r.Emergency}); refusal != nil {

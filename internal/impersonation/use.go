@@ -23,7 +23,7 @@ func (m *Manager) Use(ctx context.Context, r Rules, events audit.Events) error {
 	if m.isClosed() {
 		return ErrNotReady
 	}
-	cur := &current{Rules: r, name: new(currentName), events: events, asksTime: r.Policy.AsksTime(), asksRequest: r.Policy.AsksRequest()}
+	cur := &current{Rules: r, name: new(currentName), events: events, locked: m.Locked, asksTime: r.Policy.AsksTime(), asksRequest: r.Policy.AsksRequest()}
 	if !m.loaded {
 		live, over, err := m.read(ctx)
 		if err != nil {

@@ -103,6 +103,10 @@ func TestReviewPage(t *testing.T) {
 	if a := auditor.post("/.impersonate/review/unlock", pair); a.StatusCode != http.StatusForbidden {
 		t.Errorf("an auditor lifts: %d", a.StatusCode)
 	}
+	for _, note := range []string{"", " \u200b"} {
+		owner.post("/.impersonate/review/unlock", url.Values{"actor": {"admin"}, "target": {"sam"}, "note": {note}}).want(t, http.StatusBadRequest, "why the lock is lifted")
+	}
+	owner.json("POST", "/.impersonate/api/v1/locks/lift", `{"actor":"admin","target":"sam"}`).want(t, http.StatusBadRequest, "why the lock is lifted")
 	if a := owner.post("/.impersonate/review/unlock", pair); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("%d: %s", a.StatusCode, a.body)
 	}

@@ -188,6 +188,10 @@ func (p *portal) unlock(w http.ResponseWriter, r *http.Request, v *viewer, actor
 		problem.Write(w, r, forbidden("Only owners lift a lock."))
 		return false
 	}
+	if note = policy.CleanText(note); note == "" {
+		problem.Write(w, r, badRequest("note: write down why the lock is lifted"))
+		return false
+	}
 	err := p.Impersonations.Unlock(r.Context(), actor, target, v.actor.Identity, v.from, note)
 	switch {
 	case errors.Is(err, state.ErrNotFound):
