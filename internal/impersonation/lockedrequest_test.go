@@ -18,13 +18,13 @@ func TestRequestOfALockedPair(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting := w.ask(sue, "sam")
-	if _, err := w.Object(t.Context(), live.ID, &w.login("sam").Claims, impersonation.From{}); err != nil {
+	waiting := w.ask(w.login("sue"), "sam")
+	if _, err := w.Object(t.Context(), live.ID, w.person("sam"), impersonation.From{}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = w.Approve(t.Context(), waiting.ID, by(amy))
 	wantCode(t, err, policy.RefusedLocked)
-	if err := w.Unlock(t.Context(), "sue", "sam", &w.login("olga").Claims, impersonation.From{}, "a misunderstanding"); err != nil {
+	if err := w.Unlock(t.Context(), "sue", "sam", w.person("olga"), impersonation.From{}, "a misunderstanding"); err != nil {
 		t.Fatal(err)
 	}
 	w.approve(waiting.ID, amy)

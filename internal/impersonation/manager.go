@@ -107,7 +107,7 @@ type current struct {
 	name                  *currentName
 	events                audit.Events
 	locked                func(actor, target string) bool // see [Manager.Locked]
-	asksTime, asksRequest bool // see [policy.Set]
+	asksTime, asksRequest bool                            // see [policy.Set]
 }
 
 // currentName tells a configuration from others by its address (of no size, all would have the same). A decision is

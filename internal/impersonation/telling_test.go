@@ -217,7 +217,9 @@ func TestFailedStartTellsNobody(t *testing.T) {
 	}
 }
 
-func person(w *telling, username string) *identity.Identity {
+func person(w *telling, username string) *identity.Identity { return w.person(username) }
+
+func (w *world) person(username string) *identity.Identity {
 	w.t.Helper()
 	u, ok := w.dir.Lookup(username)
 	if !ok {
