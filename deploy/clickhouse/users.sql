@@ -36,3 +36,8 @@ GRANT SELECT, ALTER DELETE ON impersonate.requests TO impersonate_maintainer;
 GRANT SELECT, ALTER DELETE ON impersonate.events TO impersonate_maintainer;
 GRANT SELECT, ALTER DELETE ON impersonate.checkpoints TO impersonate_maintainer;
 GRANT SELECT ON impersonate.received TO impersonate_maintainer;
+-- Of a cluster: rows are deleted in the tables behind the Distributed ones, on all its servers.
+GRANT SELECT, ALTER DELETE ON impersonate.requests_local TO impersonate_maintainer;
+GRANT SELECT, ALTER DELETE ON impersonate.events_local TO impersonate_maintainer;
+GRANT SELECT, ALTER DELETE ON impersonate.checkpoints_local TO impersonate_maintainer;
+GRANT CLUSTER ON *.* TO impersonate_maintainer;

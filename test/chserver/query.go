@@ -53,10 +53,35 @@ func (s *session) query() error {
 	if sql, table, columns, ok := dataInsert(q.Body); ok {
 		return s.insert(sql, table, columns, p)
 	}
+	sql := strings.TrimRight(strings.TrimSpace(q.Body), "; \n\t")
+	if s.server.onCluster {
+		if sql, err = s.here(sql); err != nil {
+			return s.exception(err)
+		}
+	}
 	done := s.watch()
-	err = s.execute(strings.TrimRight(strings.TrimSpace(q.Body), "; \n\t"), p)
+	err = s.execute(sql, p)
 	done()
 	return err
+}
+
+// here is what a statement ON CLUSTER is on each of its servers, of a cluster whose only one is this.
+func (s *session) here(sql string) (string, error) {
+	alone, cluster, ok := onCluster(sql)
+	if !ok {
+		return sql, nil
+	}
+	out, err := s.engine.query("SELECT count(), countIf(is_local) FROM system.clusters WHERE cluster = "+quote(cluster), "TSV", nil)
+	if err != nil {
+		return "", err
+	}
+	switch strings.TrimSpace(string(out)) {
+	case "0\t0":
+		return "", &engineError{codeNoCluster, "Requested cluster '" + cluster + "' not found"}
+	case "1\t1":
+		return alone, nil
+	}
+	return "", &engineError{codeNotImplemented, "Cluster '" + cluster + "' has other servers than this"}
 }
 
 // execute runs a statement that is whole in its text, and sends its result.

@@ -25,6 +25,7 @@ const helloTimeout = 10 * time.Second
 // Exception codes of ClickHouse that the server itself raises.
 const (
 	codeUnknownPacket  = 99
+	codeNoCluster      = 701
 	codeNotImplemented = 48
 	codeAuthFailed     = 516
 	codeUnknown        = 1001
@@ -32,6 +33,7 @@ const (
 
 type server struct {
 	data, config   string
+	onCluster      bool
 	user, password string
 	version        string
 	gate           gate

@@ -27,6 +27,18 @@ func dataInsert(body string) (sql, table, columns string, ok bool) {
 	return sql, table, columns, true
 }
 
+// clusterRe finds the ON CLUSTER of a statement that defines something, which stands behind the first name.
+var clusterRe = regexp.MustCompile(`(?is)^(\s*(?:CREATE|ALTER|DROP|RENAME|TRUNCATE|OPTIMIZE)\s[^('";]*?)\sON\s+CLUSTER\s+(?:` + "`([^`]+)`" + `|'([^']+)'|(\w+))`)
+
+// onCluster takes the cluster out of a statement.
+func onCluster(sql string) (alone, cluster string, ok bool) {
+	m := clusterRe.FindStringSubmatch(sql)
+	if m == nil {
+		return sql, "", false
+	}
+	return m[1] + sql[len(m[0]):], m[2] + m[3] + m[4], true
+}
+
 const settingRe = `\w+\s*=\s*(?:'(?:[^'\\]|\\.)*'|[\w.+-]+)`
 
 var identifierRe = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)

@@ -22,3 +22,18 @@ func TestDataInsert(t *testing.T) {
 		}
 	}
 }
+
+func TestOnCluster(t *testing.T) {
+	for sql, want := range map[string][2]string{
+		"ALTER TABLE `d`.t ON CLUSTER `main` DELETE WHERE a = 'x'": {"ALTER TABLE `d`.t DELETE WHERE a = 'x'", "main"},
+		"create table d.t on cluster main (n UInt8)":               {"create table d.t (n UInt8)", "main"},
+		"CREATE OR REPLACE VIEW d.v\nON CLUSTER '{c}' AS SELECT 1": {"CREATE OR REPLACE VIEW d.v AS SELECT 1", "{c}"},
+		"ALTER TABLE d.t DELETE WHERE a = ' ON CLUSTER main'":      {"ALTER TABLE d.t DELETE WHERE a = ' ON CLUSTER main'", ""},
+		"INSERT INTO d.t SELECT 1 AS n ON CLUSTER main":            {"INSERT INTO d.t SELECT 1 AS n ON CLUSTER main", ""},
+	} {
+		alone, cluster, ok := onCluster(sql)
+		if got := [2]string{alone, cluster}; got != want || ok != (cluster != "") {
+			t.Errorf("%q: %q, %v", sql, got, ok)
+		}
+	}
+}

@@ -124,3 +124,29 @@ func transactional(engines map[string]string, table string) bool {
 	}
 	return strings.HasPrefix(engine, "Replicated") || strings.HasPrefix(engine, "Shared")
 }
+
+// distributedEngine is what a server says of a Distributed table: cluster, database and table of the rows.
+var distributedEngine = regexp.MustCompile(`^Distributed\(('(?:[^'\\]|\\.)*'|\w+), ('(?:[^'\\]|\\.)*'|\w+), ('(?:[^'\\]|\\.)*'|\w+)[,)]`)
+
+// kept is where a table's rows are, as the statement that changes them says it. A Distributed table has none and can't
+// change any: they are in the tables behind it, on all servers of its cluster.
+func (s *Sink) kept(table, engine string) (string, error) {
+	if !strings.HasPrefix(engine, "Distributed(") {
+		return s.in(table), nil
+	}
+	m := distributedEngine.FindStringSubmatch(engine)
+	if m == nil {
+		return "", fmt.Errorf("table %s of ClickHouse database %q is on a cluster, of which only the server's word %.200q is known; make it with schema apply --cluster", table, s.database, engine)
+	}
+	for i, name := range m[1:] {
+		if quoted := strings.Trim(name, "'"); clusterName.MatchString(quoted) {
+			m[i+1] = quoted
+			continue
+		}
+		return "", fmt.Errorf("table %s of ClickHouse database %q is on a cluster with names that are not: %.200q", table, s.database, engine)
+	}
+	return "`" + m[2] + "`.`" + m[3] + "` ON CLUSTER `" + m[1] + "`", nil
+}
+
+// clusterName may be one of the server's macros.
+var clusterName = regexp.MustCompile(`^[\w.{}-]{1,128}$`)

@@ -14,7 +14,9 @@ import (
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/sinktest"
 	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
 )
 
@@ -22,7 +24,7 @@ var update = flag.Bool("update", false, "write testdata/cluster.sql anew")
 
 // clustered starts an engine that is the only server of the cluster "main". It does not do ON CLUSTER, since that is a
 // queue of clickhouse-server's, and has no keeper, so that a replicated table can't be made.
-func clustered(t *testing.T) *chtest.Server {
+func clustered(t *testing.T, args ...string) *chtest.Server {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "config.xml")
 	// What has the server's own port is its own: no connection is made to it.
@@ -31,7 +33,7 @@ func clustered(t *testing.T) *chtest.Server {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return chtest.StartOwn(t, "-config", config)
+	return chtest.StartOwn(t, append([]string{"-config", config}, args...)...)
 }
 
 // planned is what schema plan --cluster says.
@@ -119,9 +121,9 @@ func TestClusterStatements(t *testing.T) {
 }
 
 // onCluster starts an engine with a cluster's tables, except that the local ones are not replicated.
-func onCluster(t *testing.T) (*chtest.Server, *clickhouse.Sink) {
+func onCluster(t *testing.T, args ...string) (*chtest.Server, *clickhouse.Sink) {
 	t.Helper()
-	srv := clustered(t)
+	srv := clustered(t, args...)
 	for _, st := range planned(t, srv.DSN) {
 		srv.Exec(alone(st.SQL))
 	}
@@ -197,4 +199,76 @@ func TestReplicaBehind(t *testing.T) {
 	if got := srv.Count("SELECT count() FROM " + db + ".requests"); got != 90 {
 		t.Errorf("%d rows, want 90", got)
 	}
+}
+
+// TestRemoveOnCluster: the statements that delete go to the shards' tables, on all servers.
+func TestRemoveOnCluster(t *testing.T) {
+	srv, s := onCluster(t, "-on-cluster")
+	db := chtest.Database
+	write(t, s, makeBatch("log", 1, 100, march))
+	if err := s.RemoveNow(t.Context(), audit.Prefix{LogID: "log", Through: 40}); err != nil {
+		t.Fatal(err)
+	}
+	holds := func(table, want string) {
+		t.Helper()
+		if got := fmt.Sprint(srv.Count("SELECT min(seq) FROM " + db + "." + table)); got != want {
+			t.Errorf("%s begins at %s, want %s", table, got, want)
+		}
+	}
+	holds("requests_local", "41")
+	holds("requests", "41")
+	// What is no cluster's name is none of ours.
+	srv.Exec("DROP TABLE "+db+".requests", "CREATE TABLE "+db+".requests AS "+db+".requests_local ENGINE = Distributed('main', '"+db+"', 'requests`_local')")
+	if err := s.RemoveNow(t.Context(), audit.Prefix{LogID: "log", Through: 60}); err == nil || !strings.Contains(err.Error(), "names that are not") {
+		t.Errorf("a table of any name: %v", err)
+	}
+	// A server without the queue refuses, and is not taken for one that did it.
+	_, s = onCluster(t)
+	if err := s.RemoveNow(t.Context(), audit.Prefix{LogID: "log", Through: 60}); err == nil {
+		t.Error("nobody carries out ON CLUSTER, and yet it is done")
+	}
+}
+
+// TestKept holds what is changed to what the server says of the engine.
+func TestKept(t *testing.T) {
+	s := open(t, "clickhouse://default@127.0.0.1:1/impersonate")
+	for engine, want := range map[string]string{
+		"": "`impersonate`.requests",
+		"MergeTree PARTITION BY toYYYYMM(time) ORDER BY (time, log_id, seq)":                  "`impersonate`.requests",
+		"Distributed('main', 'impersonate', 'requests_local', cityHash64(log_id))":            "`impersonate`.`requests_local` ON CLUSTER `main`",
+		"Distributed('{cluster}', 'rows-of', 'r.1')":                                          "`rows-of`.`r.1` ON CLUSTER `{cluster}`",
+		"Distributed(main, impersonate, requests_local, rand(), 'policy') SETTINGS fsync = 1": "`impersonate`.`requests_local` ON CLUSTER `main`",
+		"Distributed('main', '', 'requests_local')":                                           "",
+		"Distributed('main', currentDatabase(), 'requests_local')":                            "",
+		"Distributed('ma`in', 'impersonate', 'requests_local')":                               "",
+		"Distributed('main', 'impersonate', 'a\\'b')":                                         "",
+	} {
+		got, err := s.Kept("requests", engine)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %s, %v", engine, got, err)
+		}
+	}
+}
+
+// TestQuorum: what the DSN says of quorums reaches the server.
+func TestQuorum(t *testing.T) {
+	srv, _ := onCluster(t)
+	write(t, open(t, srv.DSN+"?insert_quorum=auto&insert_quorum_timeout=60000"), makeBatch("log", 1, 10, march))
+	if err := open(t, srv.DSN+"?insert_quorum=most").Write(t.Context(), makeBatch("log", 11, 20, march)); err == nil || !strings.Contains(err.Error(), "most") {
+		t.Errorf("a quorum of most: %v", err)
+	}
+}
+
+// TestClusterConformance runs the suite of all sinks on Distributed tables.
+func TestClusterConformance(t *testing.T) {
+	srv := clustered(t, "-on-cluster")
+	n := 0
+	sinktest.Run(t, func(t *testing.T) *sinktest.Harness {
+		n++
+		dsn := fmt.Sprintf("clickhouse://default@%s/%s_%d", srv.Addr, chtest.Database, n)
+		for _, st := range planned(t, dsn) {
+			srv.Exec(alone(st.SQL))
+		}
+		return harness(t, srv, dsn)
+	})
 }

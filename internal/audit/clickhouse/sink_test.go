@@ -37,41 +37,50 @@ func TestConformance(t *testing.T) {
 		if err := admin.Apply(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		opt.Auth.Database = database
-		conn, err := driver.Open(opt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = conn.Exec(context.Background(), "DROP DATABASE "+database+" SYNC")
-			_ = conn.Close()
-		})
-		return &sinktest.Harness{
-			Open: func(context.Context) (audit.Sink, error) {
-				s, err := clickhouse.Open(dsn)
-				if err != nil {
-					return nil, err
-				}
-				return s, s.Maintain(dsn)
-			},
-			Reader: func(_ context.Context, now func() time.Time) (audit.Reader, error) {
-				return clickhouse.OpenReader(dsn, now)
-			},
-			Query: func(ctx context.Context, query string) ([][]string, error) { return texts(ctx, conn, query) },
-			Exec:  func(ctx context.Context, statement string) error { return conn.Exec(ctx, statement) },
-			SchemaVersion: func(ctx context.Context) (int, error) {
-				var v uint32
-				err := conn.QueryRow(ctx, "SELECT max(version) FROM schema_versions").Scan(&v)
-				return int(v), err
-			},
-			SetSchemaVersion: func(ctx context.Context, version int) error {
-				if err := conn.Exec(ctx, "TRUNCATE TABLE schema_versions"); err != nil {
-					return err
-				}
-				return conn.Exec(ctx, fmt.Sprintf("INSERT INTO schema_versions (version) SELECT %d", version))
-			},
-		}
+		return harness(t, srv, dsn)
 	})
+}
+
+// harness is that of a database whose schema is in place.
+func harness(t *testing.T, srv *chtest.Server, dsn string) *sinktest.Harness {
+	t.Helper()
+	opt, err := driver.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := driver.Open(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Exec(context.Background(), "DROP DATABASE "+opt.Auth.Database+" SYNC")
+		_ = conn.Close()
+	})
+	return &sinktest.Harness{
+		Open: func(context.Context) (audit.Sink, error) {
+			s, err := clickhouse.Open(dsn)
+			if err != nil {
+				return nil, err
+			}
+			return s, s.Maintain(dsn)
+		},
+		Reader: func(_ context.Context, now func() time.Time) (audit.Reader, error) {
+			return clickhouse.OpenReader(dsn, now)
+		},
+		Query: func(ctx context.Context, query string) ([][]string, error) { return texts(ctx, conn, query) },
+		Exec:  func(ctx context.Context, statement string) error { return conn.Exec(ctx, statement) },
+		SchemaVersion: func(ctx context.Context) (int, error) {
+			var v uint32
+			err := conn.QueryRow(ctx, "SELECT max(version) FROM schema_versions").Scan(&v)
+			return int(v), err
+		},
+		SetSchemaVersion: func(ctx context.Context, version int) error {
+			if err := conn.Exec(ctx, "TRUNCATE TABLE schema_versions"); err != nil {
+				return err
+			}
+			return conn.Exec(ctx, fmt.Sprintf("INSERT INTO schema_versions (version) SELECT %d", version))
+		},
+	}
 }
 
 // texts runs a query and returns all values as text.

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
+
+// mutationTimeout is how long the servers of a cluster may take to delete.
+const mutationTimeout = time.Hour
 
 // Removable implements [audit.Trimmer], by what the view received says.
 func (s *Sink) Removable(ctx context.Context, own string, before time.Time, limit uint64) ([]audit.Prefix, error) {
@@ -77,14 +81,20 @@ func (s *Sink) Remove(ctx context.Context, p audit.Prefix) error {
 	return s.maintainer.RemoveNow(ctx, p)
 }
 
-// RemoveNow removes with this Sink's own user, and returns when the rows are gone from the disk.
+// RemoveNow removes with this Sink's own user, and returns when the rows are gone from the disks of all servers.
 func (s *Sink) RemoveNow(ctx context.Context, p audit.Prefix) error {
+	const doing = "looking where rows are kept"
 	sizes := p.Through
 	if p.Whole {
 		sizes = math.MaxUint64
 	}
 	// A mutation, not a lightweight DELETE: that only hides rows, for as long as the server likes. Two: also on replicas.
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 2}))
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+		"mutations_sync": 2,
+		// Of a cluster: a server that does not answer in this time is an error, and so is one that can't.
+		"distributed_ddl_task_timeout": int(mutationTimeout.Seconds()),
+		"distributed_ddl_output_mode":  "throw",
+	}))
 	for _, d := range []struct {
 		table, column string
 		below         uint64
@@ -93,7 +103,16 @@ func (s *Sink) RemoveNow(ctx context.Context, p audit.Prefix) error {
 		{audit.TableEvents, "seq <=", p.Through},
 		{audit.TableCheckpoints, "size <", sizes}, // the one of that size stays: it begins the proof of what is behind it
 	} {
-		if err := s.conn.Exec(ctx, "ALTER TABLE "+s.in(d.table)+" DELETE WHERE log_id = ? AND "+d.column+" ?", p.LogID, d.below); err != nil {
+		var engine string
+		err := s.conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = ? AND name = ?", s.database, d.table).Scan(&engine)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) { // without one the deletion says what is wrong
+			return s.failed(doing, err)
+		}
+		where, err := s.kept(d.table, engine)
+		if err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		if err := s.conn.Exec(ctx, "ALTER TABLE "+where+" DELETE WHERE log_id = ? AND "+d.column+" ?", p.LogID, d.below); err != nil {
 			return s.failed("removing old rows from "+d.table, err)
 		}
 	}
