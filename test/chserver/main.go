@@ -32,7 +32,7 @@ func main() {
 	flag.StringVar(&s.data, "data", "", "data directory; empty for a temporary one")
 	flag.StringVar(&s.config, "config", "", "configuration file of the engine, such as one that names users whose rights views can be given")
 	listen := flag.String("listen", "127.0.0.1:0", "address of the native protocol")
-	flag.BoolVar(&s.onCluster, "on-cluster", false, "carry out statements ON CLUSTER, of clusters whose only server this is: clickhouse-server's queue for them is not in the engine")
+	flag.BoolVar(&s.onCluster, "on-cluster", false, "carry out statements ON CLUSTER, of clusters that have no server but this: clickhouse-server's queue for them is not in the engine")
 	flag.StringVar(&s.user, "user", "", "the only user let in; empty lets anyone in")
 	flag.StringVar(&s.password, "password", "", "the password of -user")
 	untilEOF := flag.Bool("until-eof", false, "exit when standard input ends, so that no server outlives the test that started it")

@@ -65,13 +65,13 @@ func (s *session) query() error {
 	return err
 }
 
-// here is what a statement ON CLUSTER is on each of its servers, of a cluster whose only one is this.
+// here is what a statement ON CLUSTER is on each of its servers, of a cluster that has no other than this.
 func (s *session) here(sql string) (string, error) {
 	alone, cluster, ok := onCluster(sql)
 	if !ok {
 		return sql, nil
 	}
-	out, err := s.engine.query("SELECT count(), countIf(is_local) FROM system.clusters WHERE cluster = "+quote(cluster), "TSV", nil)
+	out, err := s.engine.query("SELECT count() > 0, min(is_local) FROM system.clusters WHERE cluster = "+quote(cluster), "TSV", nil)
 	if err != nil {
 		return "", err
 	}

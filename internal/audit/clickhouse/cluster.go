@@ -139,13 +139,17 @@ func (s *Sink) kept(table, engine string) (string, error) {
 		return "", fmt.Errorf("table %s of ClickHouse database %q is on a cluster, of which only the server's word %.200q is known; make it with schema apply --cluster", table, s.database, engine)
 	}
 	for i, name := range m[1:] {
-		if quoted := strings.Trim(name, "'"); clusterName.MatchString(quoted) {
-			m[i+1] = quoted
+		plain := strings.Trim(name, "'")
+		if m[i+1] = plain; clusterName.MatchString(plain) || i == 1 && name == "''" {
 			continue
 		}
 		return "", fmt.Errorf("table %s of ClickHouse database %q is on a cluster with names that are not: %.200q", table, s.database, engine)
 	}
-	return "`" + m[2] + "`.`" + m[3] + "` ON CLUSTER `" + m[1] + "`", nil
+	local := "`" + m[3] + "` ON CLUSTER `" + m[1] + "`"
+	if m[2] != "" { // else each server's default_database
+		local = "`" + m[2] + "`." + local
+	}
+	return local, nil
 }
 
 // clusterName may be one of the server's macros.

@@ -22,14 +22,15 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/cluster.sql anew")
 
-// clustered starts an engine that is the only server of the cluster "main". It does not do ON CLUSTER, since that is a
+// clustered starts an engine that is the only server of the cluster "main", and both shards of the cluster "two". It does not do ON CLUSTER, since that is a
 // queue of clickhouse-server's, and has no keeper, so that a replicated table can't be made.
 func clustered(t *testing.T, args ...string) *chtest.Server {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "config.xml")
 	// What has the server's own port is its own: no connection is made to it.
 	const text = `<clickhouse><tcp_port>9000</tcp_port><macros><shard>1</shard><replica>ch1</replica></macros><remote_servers><main><shard>
-<internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica></shard></main></remote_servers></clickhouse>`
+<internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica></shard></main>
+<two><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard><shard><replica><host>localhost</host><port>9000</port></replica></shard></two></remote_servers></clickhouse>`
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +239,8 @@ func TestKept(t *testing.T) {
 		"Distributed('main', 'impersonate', 'requests_local', cityHash64(log_id))":            "`impersonate`.`requests_local` ON CLUSTER `main`",
 		"Distributed('{cluster}', 'rows-of', 'r.1')":                                          "`rows-of`.`r.1` ON CLUSTER `{cluster}`",
 		"Distributed(main, impersonate, requests_local, rand(), 'policy') SETTINGS fsync = 1": "`impersonate`.`requests_local` ON CLUSTER `main`",
-		"Distributed('main', '', 'requests_local')":                                           "",
+		"Distributed('main', '', 'requests_local')":                                           "`requests_local` ON CLUSTER `main`",
+		"Distributed('', 'impersonate', 'requests_local')":                                    "",
 		"Distributed('main', currentDatabase(), 'requests_local')":                            "",
 		"Distributed('ma`in', 'impersonate', 'requests_local')":                               "",
 		"Distributed('main', 'impersonate', 'a\\'b')":                                         "",
@@ -271,4 +273,30 @@ func TestClusterConformance(t *testing.T) {
 		}
 		return harness(t, srv, dsn)
 	})
+}
+
+// TestTwoShards: what is asked of tables that are on more than one shard is answered. Both shards are this server, so each row
+// shows twice.
+func TestTwoShards(t *testing.T) {
+	srv := clustered(t)
+	for _, st := range planned(t, srv.DSN) {
+		srv.Exec(strings.Replace(alone(st.SQL), "Distributed(`main`", "Distributed(`two`", 1))
+	}
+	e := &audit.Event{Time: march, LogID: "log", Seq: 1, Type: audit.EventImpersonationStarted, ImpersonationID: "a", ActorUsername: "alice", TargetUsername: "sam"}
+	e.Hash()
+	write(t, open(t, srv.DSN), &audit.Batch{LogID: "log", From: 1, To: 1, Token: "log-1-1", Events: []*audit.Event{e}})
+	r, err := clickhouse.OpenReader(srv.DSN, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, outcome := range []string{"", audit.OutcomeActive, "stopped"} {
+		found, err := r.Impersonations(t.Context(), audit.Filter{Outcome: outcome}, audit.Page{})
+		if err != nil || outcome == audit.OutcomeActive && len(found.Rows) == 0 {
+			t.Errorf("%q: %+v, %v", outcome, found, err)
+		}
+	}
+	if _, err := r.Notable(t.Context(), audit.Filter{From: march.AddDate(0, 0, -1), To: march.AddDate(0, 0, 1)}, audit.Thresholds{}); err != nil {
+		t.Error(err)
+	}
 }
