@@ -22,8 +22,9 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/cluster.sql anew")
 
-// clustered starts an engine that is the only server of the cluster "main", and both shards of the cluster "two". It does not do ON CLUSTER, since that is a
-// queue of clickhouse-server's, and has no keeper, so that a replicated table can't be made.
+// clustered starts an engine that is the only server of the cluster "main", and both shards of the cluster "two". It does
+// not do ON CLUSTER, since that is a queue of clickhouse-server's, and has no keeper, so that a replicated table can't be
+// made.
 func clustered(t *testing.T, args ...string) *chtest.Server {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "config.xml")
@@ -298,5 +299,14 @@ func TestTwoShards(t *testing.T) {
 	}
 	if _, err := r.Notable(t.Context(), audit.Filter{From: march.AddDate(0, 0, -1), To: march.AddDate(0, 0, 1)}, audit.Thresholds{}); err != nil {
 		t.Error(err)
+	}
+	if _, err := r.Activity(t.Context(), audit.Filter{From: march.AddDate(0, 0, -1), To: march.AddDate(0, 0, 1)}, audit.StepHour); err != nil {
+		t.Error(err)
+	}
+	if found, err := r.Timeline(t.Context(), "a", audit.Page{}); err != nil || len(found.Rows) == 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	for _, view := range []string{"impersonations", "actions", "received"} {
+		srv.Count("SELECT count() FROM " + chtest.Database + "." + view)
 	}
 }

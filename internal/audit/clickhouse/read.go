@@ -63,6 +63,7 @@ const (
 
 func dialect(database, user string, d *dialer) query.Dialect {
 	return query.Dialect{
+		Global: "GLOBAL ",
 		Prefix: "`" + database + "`.",
 		At:     "fromUnixTimestamp64Micro(toInt64(?), 'UTC')",
 		Arg:    func(t time.Time) any { return t.UnixMicro() },

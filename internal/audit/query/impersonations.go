@@ -17,9 +17,9 @@ func (b *builder) started(f audit.Filter) *builder {
 	switch f.Outcome {
 	case "":
 	case audit.OutcomeActive:
-		b.and("impersonation_id NOT IN " + ended + ")")
+		b.and("impersonation_id " + b.Global + "NOT IN " + ended + ")")
 	default:
-		b.and("impersonation_id IN "+ended+" AND "+b.Text("cause")+" = ?)", f.Outcome)
+		b.and("impersonation_id "+b.Global+"IN "+ended+" AND "+b.Text("cause")+" = ?)", f.Outcome)
 	}
 	return b.contains(f.Q, "reason", "ticket", "impersonation_id", "actor_username", "actor_name", "target_username", "target_name", "client_ip")
 }
@@ -87,10 +87,10 @@ func (r *Reader) headless(ctx context.Context, f audit.Filter, p audit.Page, k *
 	}
 	b = r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
 	b.is("type", audit.EventImpersonationEnded).and("impersonation_id <> ''").and("time < "+b.At, b.Arg(until))
-	b.and("impersonation_id NOT IN (SELECT impersonation_id FROM "+b.table(audit.TableEvents)+
+	b.and("impersonation_id "+b.Global+"NOT IN (SELECT impersonation_id FROM "+b.table(audit.TableEvents)+
 		" WHERE type = '"+audit.EventImpersonationStarted+"' AND time < "+b.At+")", b.Arg(until))
 	// One that was written again after a crash is not the end.
-	b.and("(log_id, seq) IN (SELECT log_id, min(seq) FROM "+b.table(audit.TableEvents)+
+	b.and("(log_id, seq) "+b.Global+"IN (SELECT log_id, min(seq) FROM "+b.table(audit.TableEvents)+
 		" WHERE type = '"+audit.EventImpersonationEnded+"' AND time < "+b.At+" GROUP BY log_id, impersonation_id)", b.Arg(until))
 	b.time(f).who(f)
 	if f.Outcome != "" {

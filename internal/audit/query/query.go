@@ -20,6 +20,9 @@ import (
 type Dialect struct {
 	// Prefix stands before the name of each table.
 	Prefix string
+	// Global stands before IN (SELECT …): "GLOBAL " where tables may be on several servers, each of which would otherwise
+	// ask all again.
+	Global string
 	// At is a time as a parameter, and the parameter's value.
 	At  string
 	Arg func(time.Time) any
