@@ -67,7 +67,7 @@ func prune(ctx context.Context, out io.Writer, sink *clickhouse.Sink, before tim
 	removed := 0
 	for _, a := range authorised {
 		// What is old enough, of the log as one that is in use: up to a checkpoint. Of another all of it may be.
-		old, err := sink.Removable(ctx, a.LogID, before, math.MaxUint64)
+		old, err := sink.Removable(ctx, a.LogID, before, a.Through)
 		if err != nil {
 			return err
 		}

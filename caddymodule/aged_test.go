@@ -1,0 +1,172 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
+	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
+	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
+)
+
+// past is the clock of two months ago.
+type past struct{ clock.Clock }
+
+func (p past) Now() time.Time { return p.Clock.Now().AddDate(0, 0, -60) }
+
+// aged records a signed log into a sink, eight rows of two months ago and two of today, of which the first says that the
+// retention lets rows 1 to through go. The first names the key. It returns the log's name and the file of its public key. Rows 4, 7 and 8 are of
+// the impersonation "half"; checkpoints cover 3, 6, 8 and 10 rows.
+func aged(t *testing.T, sink audit.Sink, through int) (log, key string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	dir := t.TempDir()
+	now := time.Now()
+	at := now.AddDate(0, 0, -60)
+	r, err := audit.Open(audit.Options{Dir: dir, Clock: past{clock.System}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.UseSigner(func() (*audit.Signer, error) { return audit.OwnSigner(dir) })
+	event := func(kind, id, detail string) {
+		t.Helper()
+		at = at.Add(time.Minute)
+		e := audit.Event{Time: at, Type: kind, ImpersonationID: id, ActorID: "u-1", ActorUsername: "alice", ActorName: "Alice Ng", Detail: detail}
+		if id != "" {
+			e.TargetID, e.TargetUsername, e.TargetName, e.Mode = "u-2", "sam", "Sam Reed", "full"
+		}
+		if kind == audit.EventImpersonationStarted {
+			e.Reason = "because of " + id
+		}
+		if err := r.Event(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const started, ended = audit.EventImpersonationStarted, audit.EventImpersonationEnded
+	event(started, "gone", `{"policy":"support"}`)
+	event(ended, "gone", `{"cause":"stopped","duration_s":60,"requests":0}`)
+	event(started, "half", `{"policy":"support"}`)
+	event(started, "other", `{"policy":"support"}`)
+	event(ended, "other", `{"cause":"stopped","duration_s":60,"requests":0}`)
+	in, err := r.Intent(&audit.Request{
+		Time: at, RequestID: "r-1", ImpersonationID: "half", ActorID: "u-1", ActorUsername: "alice", ActorName: "Alice Ng",
+		TargetID: "u-2", TargetUsername: "sam", TargetName: "Sam Reed", Mode: "full", Method: "POST", Path: "/bookings/17",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Done(audit.Outcome{Status: 200, Outcome: audit.OutcomeCompleted})
+	event(ended, "half", `{"cause":"stopped","duration_s":240,"requests":1}`)
+	at = now
+	log = r.LogID()
+	event(audit.EventRetentionApplied, "", audit.Detail("log", log, "through", through, "before", now.AddDate(0, 0, -30).Format(time.RFC3339), "retention", "30d", "sink", sink.Name()))
+	event(audit.EventLogin, "", "")
+	if err := errors.Join(r.UseSinks(ctx, audit.ShipOptions{}, sink), r.Close(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	return log, filepath.Join(dir, "signing_key.pub")
+}
+
+// TestPruneCommand: what the log says may go leaves ClickHouse, and nothing else; what is left verifies, and the report
+// tells what is gone.
+func TestPruneCommand(t *testing.T) {
+	srv := chtest.Start(t)
+	apply := func() *clickhouse.Sink {
+		t.Helper()
+		sink, err := clickhouse.Open(srv.DSN)
+		if err == nil {
+			err = sink.Apply(t.Context(), nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sink
+	}
+	log, key := aged(t, apply(), 6)
+	rows := func() uint64 {
+		return srv.Count("SELECT count() FROM " + chtest.Database + ".received WHERE of != 'checkpoints' AND log_id = '" + log + "'")
+	}
+	prune := func(want int, said string, args ...string) {
+		t.Helper()
+		out, errs, code := execute(t, auditCommand(), append([]string{"prune"}, args...)...)
+		if code != want || !strings.Contains(out+errs, said) {
+			t.Errorf("%q: code %d\n%s%s", args, code, out, errs)
+		}
+	}
+	verify := func(said string) {
+		t.Helper()
+		out, errs, code := execute(t, auditCommand(), "verify", "--clickhouse", srv.DSN, "--key", key)
+		if code != 0 || !strings.Contains(out, said) {
+			t.Errorf("verifying: code %d, no %q\n%s%s", code, said, out, errs)
+		}
+	}
+	prune(1, "nobody is named who may delete", "--config", writeCaddyfile(t, "audit {\n\t\t\tjournal "+t.TempDir()+"\n\t\t\tclickhouse "+srv.DSN+"\n\t\t}"))
+	prune(1, "--keep", "--dsn", srv.DSN, "--keep", "soon")
+	prune(1, "forever removes nothing", "--dsn", srv.DSN, "--keep", "forever")
+	prune(0, "Nothing to remove", "--dsn", srv.DSN, "--keep", "90d")
+	prune(0, "log "+log+": rows up to 6 would be removed", "--dsn", srv.DSN, "--dry-run")
+	if n := rows(); n != 10 {
+		t.Fatalf("%d rows are left by what removes nothing", n)
+	}
+	verify("Everything is as it was recorded.")
+	// By the configuration, whose writer can't delete: there is no such server.
+	config := writeCaddyfile(t, "audit {\n\t\t\tjournal "+t.TempDir()+"\n\t\t\tclickhouse clickhouse://writer@127.0.0.1:1/"+chtest.Database+" {\n\t\t\t\tmaintainer "+srv.DSN+"\n\t\t\t}\n\t\t}")
+	prune(0, "log "+log+": rows up to 6 are removed", "--config", config)
+	// Rows 7 and 8 are as old, but nobody has let them go.
+	if n := rows(); n != 4 {
+		t.Errorf("%d rows are left, want 4", n)
+	}
+	verify("removed by retention")
+	prune(0, "Nothing to remove", "--dsn", srv.DSN)
+	if n := rows(); n != 4 {
+		t.Errorf("%d rows are left by doing it again", n)
+	}
+	// What else goes is found.
+	srv.Exec("ALTER TABLE " + chtest.Database + ".requests DELETE WHERE log_id = '" + log + "' AND seq = 7 SETTINGS mutations_sync = 2")
+	if out, errs, code := execute(t, auditCommand(), "verify", "--clickhouse", srv.DSN, "--key", key); code != exitFound || !strings.Contains(out, "missing") {
+		t.Errorf("code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestReaderReads: a configuration's audit is verified, listed and exported as the user named as reader, since the writer
+// can't read. Here nobody listens where the writer is.
+func TestReaderReads(t *testing.T) {
+	srv := chtest.StartOwn(t, "-user", "auditor", "-password", "it's")
+	admin := strings.Replace(srv.DSN, "default@", "auditor:it%27s@", 1)
+	sink, err := clickhouse.Open(admin)
+	if err == nil {
+		err = sink.Apply(t.Context(), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key := aged(t, sink, 0)
+	config := func(reader string) string {
+		return writeCaddyfile(t, "audit {\n\t\t\tjournal "+t.TempDir()+"\n\t\t\tclickhouse clickhouse://writer@127.0.0.1:1/"+chtest.Database+" {\n"+reader+"\t\t\t}\n\t\t}")
+	}
+	with := config("\t\t\t\treader " + admin + "\n")
+	export := filepath.Join(t.TempDir(), "export.jsonl")
+	for want, args := range map[string][]string{
+		"Everything is as it was recorded.": {"verify", "--config", with, "--key", key},
+		"alice":                             {"impersonations", "--config", with},
+		" rows":                             {"export", "--config", with, "--output", export},
+	} {
+		out, errs, code := execute(t, auditCommand(), args...)
+		if code != 0 || !strings.Contains(out+errs, want) {
+			t.Errorf("%q: code %d, no %q\n%s%s", args, code, want, out, errs)
+		}
+	}
+	if text, err := os.ReadFile(export); err != nil || strings.Count(string(text), "\n") < 12 {
+		t.Errorf("%v: %s", err, text)
+	}
+	if _, errs, code := execute(t, auditCommand(), "impersonations", "--config", config("")); code == 0 {
+		t.Errorf("read as the writer: %s", errs)
+	}
+}
