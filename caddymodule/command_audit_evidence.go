@@ -111,6 +111,9 @@ func verifyEvidence(cmd *cobra.Command, file string) (code int, err error) {
 			fmt.Fprint(out, "; made and signed by the gateway")
 		}
 		fmt.Fprintln(out)
+		if report.Removed > 0 {
+			fmt.Fprintf(out, "removed by retention: its start, and maybe more of it, in rows 1 to %d of the log; that no more is missing only the whole log can show\n", report.Removed)
+		}
 		printVerdict(out, report.Clean(), uint64(len(report.Findings)))
 	}
 	if !report.Clean() {

@@ -59,7 +59,7 @@ func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pa
 	}
 	p := &Pack{ID: id, keys: keys}
 	c := &collector{Pack: p, ctx: ctx, r: r, have: map[string]bool{}, spans: map[string][]*span{}, notes: map[string]bool{}}
-	steps := []func(*audit.Impersonation) error{c.timeline, c.agreements, c.policy, c.rotations}
+	steps := []func(*audit.Impersonation) error{c.timeline, c.removed, c.agreements, c.policy, c.rotations}
 	for _, step := range steps {
 		if err := step(i); err != nil {
 			return nil, fmt.Errorf("collecting evidence: %w", err)
@@ -128,6 +128,19 @@ func (c *collector) timeline(i *audit.Impersonation) error {
 			return nil
 		}
 	}
+}
+
+// removed is the event that let the impersonation's beginning go, if retention has removed it.
+func (c *collector) removed(i *audit.Impersonation) error {
+	if !i.BeginningRemoved {
+		return nil
+	}
+	first := c.first(i.LogID)
+	f := audit.Filter{Type: audit.EventRetentionApplied, From: i.Started}
+	return c.events(f, true, func(_ *audit.Event, d map[string]any) bool {
+		through, _ := d["through"].(float64)
+		return d["log"] == i.LogID && through >= 1 && uint64(through) < first // else it is said, and not done yet
+	})
 }
 
 // before is how long before a start its request may have been made.

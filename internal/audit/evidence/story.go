@@ -25,6 +25,7 @@ type story struct {
 	Started, Ended, Lasted, Cause, EndedBy                      string
 	Requests, Writes, Refusals                                  int
 	PolicyText                                                  string // empty: the log has none
+	Removed                                                     uint64 // retention let rows up to this go, and the start was one of them
 	Agreements, Notices, Others, Context                        []entry
 	Steps                                                       []entry
 	Checkpoints                                                 []seal
@@ -59,6 +60,8 @@ func (p *Pack) story() *story {
 	rows := slices.Clone(p.rows)
 	slices.SortStableFunc(rows, func(a, b *row) int { return strings.Compare(a.values[0], b.values[0]) })
 	var started, ended time.Time
+	removed, headless := p.removed()
+	s.Removed = removed
 	for _, r := range rows {
 		if q := r.request; q != nil {
 			s.request(q)
@@ -75,6 +78,9 @@ func (p *Pack) story() *story {
 		}
 		if e.Type == audit.EventImpersonationEnded && e.ImpersonationID == p.ID && ended.IsZero() {
 			ended = e.Time
+			if headless {
+				s.Actor, s.Target, s.Mode = person(e.ActorName, e.ActorUsername, e.ActorID), person(e.TargetName, e.TargetUsername, e.TargetID), e.Mode
+			}
 			s.Ended, s.Cause, s.EndedBy = at(e.Time), text("cause"), text("by")
 		}
 	}
@@ -92,6 +98,39 @@ func (p *Pack) story() *story {
 		}
 	}
 	return s
+}
+
+// removed is up to where retention let the rows of the impersonation's log go, when its start is among them. That the start
+// is not there and nothing says so is no such case.
+func (p *Pack) removed() (through uint64, ok bool) {
+	for _, r := range p.rows {
+		if r.event != nil && r.event.Type == audit.EventImpersonationStarted && r.event.ImpersonationID == p.ID {
+			return 0, false
+		}
+	}
+	for _, r := range p.rows {
+		if r.event == nil || r.event.Type != audit.EventRetentionApplied {
+			continue
+		}
+		d := detailOf(r.event)
+		log, _ := d["log"].(string)
+		upTo, _ := d["through"].(float64)
+		if p.first(log) > uint64(upTo) && upTo >= 1 {
+			return uint64(upTo), true
+		}
+	}
+	return 0, false
+}
+
+// first is the place of the first of the impersonation's own rows in a log; 0: it has none there.
+func (p *Pack) first(log string) (seq uint64) {
+	for _, r := range p.rows {
+		own := r.event != nil && r.event.ImpersonationID == p.ID || r.request != nil && r.request.ImpersonationID == p.ID
+		if own && r.logID == log && (seq == 0 || r.seq < seq) {
+			seq = r.seq
+		}
+	}
+	return seq
 }
 
 func (s *story) request(q *audit.Request) {
@@ -130,7 +169,7 @@ func (s *story) event(v *audit.Event, id string) {
 		s.PolicyText = policyIn(detailOf(v), s.Policy)
 		e.Says = "the configuration in force then; its text of the policy is above"
 		s.Context = append(s.Context, e)
-	case v.Type == audit.EventSigningKeyChanged:
+	case v.Type == audit.EventSigningKeyChanged, v.Type == audit.EventRetentionApplied:
 		s.Context = append(s.Context, e)
 	case strings.HasPrefix(v.Type, "approval_"), strings.HasPrefix(v.Type, "consent_"), v.Type == audit.EventEmergencyStarted:
 		s.Agreements = append(s.Agreements, e)
@@ -148,7 +187,10 @@ func detailText(detail string) string {
 }
 
 func (s *story) policyText() string {
-	if s.PolicyText == "" {
+	switch {
+	case s.Removed > 0:
+		return "The log says no more which policy it was: the start was older than the audit is kept.\n"
+	case s.PolicyText == "":
 		return "The log does not have the text of policy " + s.Policy + ": it was loaded by a version that did not record it.\n"
 	}
 	return "Policy " + s.Policy + ", as it was in force at the start:\n\n" + s.PolicyText + "\n"

@@ -30,6 +30,9 @@ type Report struct {
 	Checkpoints   int             `json:"checkpoints"`
 	Signed        bool            `json:"manifest_signed"`
 	Findings      []proof.Finding `json:"findings"`
+	// Removed: retention let rows up to this of its log go, and the impersonation's start with them, as a signed row of the
+	// pack says. How many of its requests went, too, the pack can't show: the whole log can.
+	Removed uint64 `json:"removed_through,omitempty"`
 }
 
 // Clean tells whether nothing was found.
@@ -166,7 +169,13 @@ func (v *verification) whole(p *Pack) {
 			said, ended = max(said, uint64(n)), true
 		}
 	}
-	if !started {
+	removed, headless := p.removed()
+	v.report.Removed = removed
+	first := said + 1
+	for n := range have {
+		first = min(first, n)
+	}
+	if !started && !headless {
 		v.report.add(proof.KindMissing, "", "", 0, "the start of the impersonation is not there")
 	}
 	for n := range have {
@@ -175,7 +184,7 @@ func (v *verification) whole(p *Pack) {
 		}
 	}
 	for n := uint64(1); n <= said; n++ {
-		if !have[n] {
+		if !have[n] && !(headless && n < first) {
 			v.report.add(proof.KindMissing, "", audit.TableRequests, n, "request %d of the impersonation is not there", n)
 		}
 	}
