@@ -2,12 +2,8 @@ package clickhouse_test
 
 import (
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -20,23 +16,8 @@ import (
 // takes them from its configuration, and it runs a view with the rights of its definer: so the grants of the file are
 // given to two users there, and what they may is tried through views.
 func TestUsers(t *testing.T) {
-	file, err := os.ReadFile("../../../deploy/clickhouse/users.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sql := regexp.MustCompile(`(?m)^--.*$`).ReplaceAllString(string(file), "")
-	grants := map[string][]string{"impersonate_writer": nil, "impersonate_auditor": nil, "impersonate_maintainer": nil}
-	var statements []string
-	for st := range strings.SplitSeq(sql, ";") {
-		if st = strings.TrimSpace(st); st == "" {
-			continue
-		}
-		statements = append(statements, st)
-		if m := regexp.MustCompile(`(?s)^(GRANT .* ON .*) TO (\w+)$`).FindStringSubmatch(st); m != nil {
-			grants[m[2]] = append(grants[m[2]], m[1])
-		}
-	}
-	srv := chtest.StartOwn(t, "-config", usersConfig(t, grants))
+	statements := chtest.UserStatements(t)
+	srv := chtest.StartOwn(t, "-config", chtest.UsersConfig(t, statements))
 	s := open(t, srv.DSN)
 	if err := s.Apply(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -78,7 +59,7 @@ func TestUsers(t *testing.T) {
 	// insertAs inserts a row with the rights of a user.
 	insertAs := func(user, table string) int32 {
 		n++
-		// The user may read what is inserted, see usersConfig; the table it goes to is the question.
+		// The user may read what is inserted, see [chtest.UsersConfig]; the table it goes to is the question.
 		srv.Exec(fmt.Sprintf("CREATE TABLE probe.source%d AS impersonate.%s ENGINE = Null", n, table),
 			fmt.Sprintf("CREATE MATERIALIZED VIEW probe.mv%d TO impersonate.%s DEFINER = %s SQL SECURITY DEFINER AS SELECT * FROM probe.source%d", n, table, user, n))
 		return code(t.Context(), fmt.Sprintf("INSERT INTO probe.source%d (log_id) SELECT 'probe'", n))
@@ -121,38 +102,4 @@ func TestUsers(t *testing.T) {
 	if got := srv.Count("SELECT uniqExact(table) FROM probe.columns WHERE table IN ('requests', 'events', 'checkpoints', 'received')"); got != 4 {
 		t.Errorf("writer sees the columns of %d tables", got)
 	}
-}
-
-// usersConfig writes a configuration of the engine with the users writer and auditor, who have the grants of their
-// roles.
-func usersConfig(t *testing.T, grants map[string][]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	user := func(name, rights string) string {
-		return fmt.Sprintf("<%[1]s><no_password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>%[2]s</%[1]s>", name, rights)
-	}
-	granted := func(role string) string {
-		var b strings.Builder
-		for _, q := range append(grants[role], "GRANT SELECT ON probe.*") {
-			b.WriteString("<query>")
-			if err := xml.EscapeText(&b, []byte(q)); err != nil {
-				t.Fatal(err)
-			}
-			b.WriteString("</query>")
-		}
-		return "<grants>" + b.String() + "</grants>"
-	}
-	users := "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>" +
-		user("default", "<access_management>1</access_management>") +
-		user("writer", granted("impersonate_writer")) + user("auditor", granted("impersonate_auditor")) + user("maintainer", granted("impersonate_maintainer")) + "</users></clickhouse>"
-	path := filepath.Join(dir, "users.xml")
-	if err := os.WriteFile(path, []byte(users), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "config.xml")
-	text := "<clickhouse><user_directories><users_xml><path>" + path + "</path></users_xml></user_directories></clickhouse>"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return config
 }
