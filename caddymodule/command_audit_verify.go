@@ -236,7 +236,11 @@ func (s *store) open(ctx context.Context, file, dsn, export string, stdin io.Rea
 		if err != nil {
 			return err
 		}
-		s.Store, s.close = &proof.Store{DB: db, Prefix: prefix, Settings: clickhouse.SortOnDisk}, db.Close
+		settings, err := clickhouse.SortOnDisk(ctx, db)
+		if err != nil {
+			return errors.Join(err, db.Close())
+		}
+		s.Store, s.close = &proof.Store{DB: db, Prefix: prefix, Settings: settings}, db.Close
 	case file != "":
 		if _, err := os.Stat(file); err != nil {
 			return fmt.Errorf("reading the audit database: %w", err)

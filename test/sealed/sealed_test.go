@@ -91,7 +91,11 @@ func engines(tb testing.TB, n int) map[string]func() (*proof.Store, string) {
 				tb.Fatal(err)
 			}
 			tb.Cleanup(func() { _ = db.Close() })
-			return &proof.Store{DB: db, Prefix: "`" + chtest.Database + "`.", Settings: clickhouse.SortOnDisk}, key
+			settings, err := clickhouse.SortOnDisk(context.Background(), db)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return &proof.Store{DB: db, Prefix: "`" + chtest.Database + "`.", Settings: settings}, key
 		},
 	}
 }

@@ -68,7 +68,11 @@ func verified(t *testing.T, dsn string) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := &proof.Store{DB: db, Prefix: chtest.Database + ".", Settings: clickhouse.SortOnDisk}
+	settings, err := clickhouse.SortOnDisk(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &proof.Store{DB: db, Prefix: chtest.Database + ".", Settings: settings}
 	report, err := proof.Verify(t.Context(), store, proof.Options{Keys: strings.Fields(string(keys)), Now: time.Now()})
 	if err != nil {
 		t.Fatal(err)

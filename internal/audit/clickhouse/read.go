@@ -24,9 +24,6 @@ func OpenReadOnly(dsn string) (*sql.DB, error) {
 	return d.openDB(o), nil
 }
 
-// SortOnDisk are the settings of queries that read a whole log in order: a large one is sorted on disk.
-const SortOnDisk = " SETTINGS max_bytes_before_external_sort = 268435456"
-
 // OpenReader prepares to answer auditors' questions from the database at dsn; it dials nothing yet. The user there needs
 // SELECT on the tables: impersonate_auditor of deploy/clickhouse/users.sql, not the writer. now may be nil.
 func OpenReader(dsn string, now func() time.Time) (audit.Reader, error) {

@@ -195,7 +195,11 @@ func onBothEngines(t *testing.T, f func(t *testing.T, open func(*testing.T) (aud
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = db.Close(); srv.Exec("DROP DATABASE " + database) })
-			return sink, &proof.Store{DB: db, Prefix: "`" + database + "`.", Settings: clickhouse.SortOnDisk}
+			settings, err := clickhouse.SortOnDisk(t.Context(), db)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return sink, &proof.Store{DB: db, Prefix: "`" + database + "`.", Settings: settings}
 		})
 	})
 }
