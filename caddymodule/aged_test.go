@@ -25,8 +25,8 @@ type past struct{ clock.Clock }
 func (p past) Now() time.Time { return p.Clock.Now().AddDate(0, 0, -60) }
 
 // aged records a signed log into a sink, eight rows of two months ago and two of today, of which the first says that the
-// retention lets rows 1 to through go. The first names the key. It returns the log's name and the file of its public key. Rows 4, 7 and 8 are of
-// the impersonation "half"; checkpoints cover 3, 6, 8 and 10 rows.
+// retention lets rows 1 to through go. The first names the key. It returns the log's name and the file of its public key.
+// Rows 4, 7 and 8 are of the impersonation "half"; checkpoints cover 3, 6, 8 and 10 rows.
 func aged(t *testing.T, sink audit.Sink, through int) (log, key string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -121,8 +121,18 @@ func TestPruneCommand(t *testing.T) {
 	}
 	verify("Everything is as it was recorded.")
 	// By the configuration, whose writer can't delete: there is no such server.
-	config := writeCaddyfile(t, "audit {\n\t\t\tjournal "+t.TempDir()+"\n\t\t\tclickhouse clickhouse://writer@127.0.0.1:1/"+chtest.Database+" {\n\t\t\t\tmaintainer "+srv.DSN+"\n\t\t\t}\n\t\t}")
-	prune(0, "log "+log+": rows up to 6 are removed", "--config", config)
+	config := func(retention string) string {
+		return writeCaddyfile(t, "audit {\n\t\t\tjournal "+t.TempDir()+"\n"+retention+"\t\t\tclickhouse clickhouse://writer@127.0.0.1:1/"+chtest.Database+" {\n\t\t\t\tmaintainer "+srv.DSN+"\n\t\t\t}\n\t\t}")
+	}
+	// The operator's floor is kept to, also where it came after what the log says.
+	prune(0, "Nothing to remove", "--config", config("\t\t\tretention 400d floor 90d\n"))
+	prune(1, "--keep: at least 90d", "--config", config("\t\t\tretention 400d floor 90d\n"), "--keep", "89d")
+	prune(1, "floor of the retention is forever", "--config", config("\t\t\tretention forever floor forever\n"))
+	prune(1, "--keep: at least forever", "--config", config("\t\t\tretention forever floor forever\n"), "--keep", "3000d")
+	if n := rows(); n != 10 {
+		t.Fatalf("%d rows are left by what the floor forbids", n)
+	}
+	prune(0, "log "+log+": rows up to 6 are removed", "--config", config(""))
 	// Rows 7 and 8 are as old, but nobody has let them go.
 	if n := rows(); n != 4 {
 		t.Errorf("%d rows are left, want 4", n)
@@ -137,6 +147,39 @@ func TestPruneCommand(t *testing.T) {
 	if out, errs, code := execute(t, auditCommand(), "verify", "--clickhouse", srv.DSN, "--key", key); code != exitFound || !strings.Contains(out, "missing") {
 		t.Errorf("code %d\n%s%s", code, out, errs)
 	}
+}
+
+// TestPrunedSQLite: what is left of an SQLite audit, which the gateway itself prunes, is verified and told by the command.
+func TestPrunedSQLite(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit.db")
+	open := func() *sqlite.Sink {
+		t.Helper()
+		sink, err := sqlite.Open(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sink
+	}
+	log, key := aged(t, open(), 6)
+	verify := func(want int, said string) {
+		t.Helper()
+		if out, errs, code := execute(t, auditCommand(), "verify", "--sqlite", file, "--key", key); code != want || !strings.Contains(out, said) {
+			t.Errorf("code %d, no %q\n%s%s", code, said, out, errs)
+		}
+	}
+	verify(0, "Everything is as it was recorded.")
+	remove := func(through uint64) {
+		t.Helper()
+		sink := open()
+		if err := errors.Join(sink.Remove(t.Context(), audit.Prefix{LogID: log, Through: through}), sink.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(6)
+	verify(0, "removed by retention")
+	// More than the log lets go is found.
+	remove(8)
+	verify(exitFound, "missing")
 }
 
 // TestReaderReads: a configuration's audit is verified, listed and exported as the user named as reader, who has the

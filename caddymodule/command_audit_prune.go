@@ -20,7 +20,7 @@ func auditPruneCommand() *cobra.Command {
 		Short: "Removes from ClickHouse what the retention lets go",
 		Long: `
 Removes the rows that the gateway's events retention_applied in the database say are kept no longer, and whatever these
-say, none younger than --keep. For where the gateway itself must not be able to delete: run it now and then, on another
+say, none younger than --keep, nor than the configuration's floor of the retention. For where the gateway itself must not be able to delete: run it now and then, on another
 machine, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql). Run again it does nothing more.
 
 The database is the one of --dsn, or the configuration's maintainer. An SQLite audit is pruned by the gateway itself.`,
@@ -28,7 +28,7 @@ The database is the one of --dsn, or the configuration's maintainer. An SQLite a
 	}
 	configFlags(cmd)
 	cmd.Flags().String("dsn", "", "The database and who may delete: clickhouse://maintainer:secret@host:9000/db; {env.NAME} and {file./path} are replaced")
-	cmd.Flags().String("keep", "30d", "Never remove what is younger than this, whatever the log says")
+	cmd.Flags().String("keep", "30d", "Never remove what is younger than this, whatever the log says; not less than the configuration's floor")
 	cmd.Flags().Bool("dry-run", false, "Say what would be removed, and remove nothing")
 	cmd.Flags().Duration("timeout", time.Hour, "How long it may take")
 	return cmd
@@ -42,13 +42,22 @@ func pruneAudit(cmd *cobra.Command) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("--keep: %w", err)
 	}
-	before, ok := keep.Before(time.Now())
-	if !ok {
+	if keep == retention.Forever {
 		return 1, errors.New("--keep: forever removes nothing; give days, such as 90d")
 	}
-	dsn, err := maintainerDSN(cmd)
+	dsn, floor, err := maintainer(cmd)
 	if err != nil {
 		return 1, err
+	}
+	if keep.Shorter(floor) {
+		if cmd.Flags().Changed("keep") {
+			return 1, fmt.Errorf("--keep: %w", &retention.FloorError{Floor: floor})
+		}
+		keep = floor
+	}
+	before, ok := keep.Before(time.Now())
+	if !ok {
+		return 1, errors.New("the configuration's floor of the retention is forever: nothing may be removed")
 	}
 	sink, err := clickhouse.Open(dsn)
 	if err != nil {
@@ -99,20 +108,23 @@ func prune(ctx context.Context, out io.Writer, sink *clickhouse.Sink, before tim
 	return nil
 }
 
-func maintainerDSN(cmd *cobra.Command) (string, error) {
+// maintainer is who may delete, and the least that is kept: the configuration's floor, or as little as any.
+func maintainer(cmd *cobra.Command) (dsn string, floor retention.Period, err error) {
+	const least retention.Period = 1
 	if dsn, _ := cmd.Flags().GetString("dsn"); dsn != "" {
 		err := resolve("--dsn", &dsn)
-		return dsn, err
+		return dsn, least, err
 	}
 	app, done, err := loadApp(cmd)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer done()
 	for _, s := range app.sinks {
 		if ch, ok := s.(*ClickHouseSink); ok && ch.Maintainer != "" {
-			return ch.Maintainer, nil
+			_, days, err := app.Audit.RetentionDays()
+			return ch.Maintainer, retention.Period(days), err
 		}
 	}
-	return "", errors.New("nobody is named who may delete: give --dsn, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql)")
+	return "", 0, errors.New("nobody is named who may delete: give --dsn, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql)")
 }
