@@ -20,8 +20,9 @@ func auditPruneCommand() *cobra.Command {
 		Short: "Removes from ClickHouse what the retention lets go",
 		Long: `
 Removes the rows that the gateway's events retention_applied in the database say are kept no longer, and whatever these
-say, none younger than --keep, nor than the configuration's floor of the retention. For where the gateway itself must not be able to delete: run it now and then, on another
-machine, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql). Run again it does nothing more.
+say, none younger than --keep, nor than the configuration's floor of the retention. For where the gateway itself must not be
+able to delete: run it now and then, on another machine, with a user who may (impersonate_maintainer of
+deploy/clickhouse/users.sql). Run again it does nothing more.
 
 The database is the one of --dsn, or the configuration's maintainer. An SQLite audit is pruned by the gateway itself.`,
 		RunE: run(pruneAudit),

@@ -253,10 +253,16 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestQuorum: what the DSN says of quorums reaches the server.
+// TestQuorum: what the DSN says of quorums is in force where the rows are inserted, behind the Distributed table.
 func TestQuorum(t *testing.T) {
 	srv, _ := onCluster(t)
-	write(t, open(t, srv.DSN+"?insert_quorum=auto&insert_quorum_timeout=60000"), makeBatch("log", 1, 10, march))
+	db := chtest.Database
+	srv.Exec("CREATE TABLE "+db+".quorums (said String) ENGINE = MergeTree ORDER BY said",
+		"CREATE MATERIALIZED VIEW "+db+".see TO "+db+".quorums AS SELECT toString(getSetting('insert_quorum')) || ' in ' || toString(getSetting('insert_quorum_timeout')) AS said FROM "+db+".requests_local")
+	write(t, open(t, srv.DSN+"?insert_quorum=auto&insert_quorum_timeout=61000"), makeBatch("log", 1, 10, march))
+	if got, want := srv.Count("SELECT count() FROM "+db+".quorums WHERE said LIKE 'auto in 61%'"), srv.Count("SELECT count() FROM "+db+".requests"); got != want || got == 0 {
+		t.Errorf("%d of %d rows are inserted with the quorum", got, want)
+	}
 	if err := open(t, srv.DSN+"?insert_quorum=most").Write(t.Context(), makeBatch("log", 11, 20, march)); err == nil || !strings.Contains(err.Error(), "most") {
 		t.Errorf("a quorum of most: %v", err)
 	}
@@ -276,8 +282,8 @@ func TestClusterConformance(t *testing.T) {
 	})
 }
 
-// TestTwoShards: what is asked of tables that are on more than one shard is answered. Both shards are this server, so each row
-// shows twice.
+// TestTwoShards: what is asked of tables that are on more than one shard is answered. Both shards are this server, so each
+// row shows twice.
 func TestTwoShards(t *testing.T) {
 	srv := clustered(t)
 	for _, st := range planned(t, srv.DSN) {
