@@ -81,7 +81,7 @@ func aged(t *testing.T, sink audit.Sink, through int) (log, key string) {
 // TestPruneCommand: what the log says may go leaves ClickHouse, and nothing else; what is left verifies, and the report
 // tells what is gone.
 func TestPruneCommand(t *testing.T) {
-	srv := chtest.Start(t)
+	srv := chtest.StartOwn(t)
 	apply := func() *clickhouse.Sink {
 		t.Helper()
 		sink, err := clickhouse.Open(srv.DSN)
@@ -142,11 +142,17 @@ func TestPruneCommand(t *testing.T) {
 	if n := rows(); n != 4 {
 		t.Errorf("%d rows are left by doing it again", n)
 	}
-	// What else goes is found.
-	srv.Exec("ALTER TABLE " + chtest.Database + ".requests DELETE WHERE log_id = '" + log + "' AND seq = 7 SETTINGS mutations_sync = 2")
+	// What somebody says in the gateway's place takes nothing young, and is found.
+	srv.Exec("INSERT INTO " + chtest.Database + ".events (time, log_id, seq, type, detail) SELECT now(), '" + log + "', 11, 'retention_applied', '{\"log\":\"" + log + "\",\"through\":10}'")
+	prune(0, "log "+log+": rows up to 8 are removed", "--dsn", srv.DSN)
+	if n := rows(); n != 3 {
+		t.Errorf("%d rows are left, want the two young ones and the one that was added", n)
+	}
 	if out, errs, code := execute(t, auditCommand(), "verify", "--clickhouse", srv.DSN, "--key", key); code != exitFound || !strings.Contains(out, "missing") {
 		t.Errorf("code %d\n%s%s", code, out, errs)
 	}
+	srv.Kill()
+	prune(1, srv.Addr, "--dsn", srv.DSN, "--timeout", "30s")
 }
 
 // TestPrunedSQLite: what is left of an SQLite audit, which the gateway itself prunes, is verified and told by the command.
