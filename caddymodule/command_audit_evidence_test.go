@@ -1,0 +1,112 @@
+package caddymodule
+
+import (
+	"archive/zip"
+	"errors"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/sqlite"
+	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
+)
+
+type sinkToTrim interface {
+	audit.Sink
+	audit.Trimmer
+}
+
+// TestEvidenceAtTheEdge: of an impersonation whose start retention has removed, the pack says what is left and what is gone,
+// and proves the rest; of one that is all gone there is none. By two verifiers, from both engines.
+func TestEvidenceAtTheEdge(t *testing.T) {
+	srv := chtest.Start(t)
+	for _, engine := range []string{"sqlite", "clickhouse"} {
+		t.Run(engine, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "audit.db")
+			from := []string{"--sqlite", file}
+			open := func() (sinkToTrim, error) { return sqlite.Open(t.Context(), file) }
+			if engine == "clickhouse" {
+				from = []string{"--clickhouse", srv.DSN}
+				open = func() (sinkToTrim, error) {
+					s, err := clickhouse.Open(srv.DSN)
+					if err == nil {
+						err = errors.Join(s.Apply(t.Context(), nil), s.Maintain(srv.DSN))
+					}
+					return s, err
+				}
+			}
+			sink, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, key := aged(t, sink, 6)
+			pack := func(id string) (file, errs string, code int) {
+				file = filepath.Join(t.TempDir(), "pack.zip")
+				_, errs, code = execute(t, auditCommand(), append([]string{"evidence", id, "--key", key, "--output", file}, from...)...)
+				return file, errs, code
+			}
+			verify := func(file string) string {
+				t.Helper()
+				out, errs, code := execute(t, auditCommand(), "verify", "--evidence", file, "--key", key)
+				if code != 0 {
+					t.Errorf("code %d\n%s%s", code, out, errs)
+				}
+				python, err := exec.CommandContext(t.Context(), "python3", "../docs/verify.py", file, key).CombinedOutput()
+				if err != nil || strings.Contains(out, "removed by retention") != strings.Contains(string(python), "removed by retention") {
+					t.Errorf("%v\n%s\nbut\n%s", err, python, out)
+				}
+				return out
+			}
+			whole, errs, code := pack("half")
+			if code != 0 {
+				t.Fatal(errs)
+			}
+			if out := verify(whole); strings.Contains(out, "removed") {
+				t.Errorf("while all is there:\n%s", out)
+			}
+			if sink, err = open(); err == nil { // what was recorded into is closed
+				err = errors.Join(sink.Remove(t.Context(), audit.Prefix{LogID: log, Through: 6}), sink.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			left, errs, code := pack("half")
+			if code != 0 {
+				t.Fatal(errs)
+			}
+			if out := verify(left); !strings.Contains(out, "removed by retention: its start, and maybe more of it, in rows 1 to 6 of the log") {
+				t.Errorf("of what is left:\n%s", out)
+			}
+			report := unzipped(t, left, "report.html")
+			for _, want := range []string{"Alice Ng (alice) used the account of Sam Reed (sam)", "rows 1 to 6 of its log", "POST /bookings/17", "stopped"} {
+				if !strings.Contains(report, want) {
+					t.Errorf("no %q in\n%s", want, report)
+				}
+			}
+			if strings.Contains(report, "no reason was given") || strings.Contains(report, "Nobody was asked") {
+				t.Errorf("it says what it can't know:\n%s", report)
+			}
+			if _, errs, code := pack("gone"); code != 1 || !strings.Contains(errs, "not in the audit") {
+				t.Errorf("of one that is gone: code %d, %s", code, errs)
+			}
+		})
+	}
+}
+
+func unzipped(t *testing.T, file, name string) string {
+	t.Helper()
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	text, err := fs.ReadFile(z, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
