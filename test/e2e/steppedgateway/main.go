@@ -44,13 +44,17 @@ var _ caddymodule.ClockSource = source{}
 
 func main() {
 	offset := new(atomic.Int64)
+	look := func() {
+		if text, err := os.ReadFile(os.Getenv("CLOCK_OFFSET")); err == nil {
+			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+				offset.Store(n)
+			}
+		}
+	}
+	look() // nothing is to see the machine's own time
 	go func() {
 		for range time.Tick(every) {
-			if text, err := os.ReadFile(os.Getenv("CLOCK_OFFSET")); err == nil {
-				if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
-					offset.Store(n)
-				}
-			}
+			look()
 		}
 	}()
 	caddy.RegisterModule(source{offset})
