@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
@@ -45,11 +46,15 @@ var sogo = func() app {
 		who: func(ctx context.Context) (string, error) { return text(ctx, css("md-sidenav p.sg-md-title")) },
 		// An address book, "Personal Address Book", is open: a contact is added.
 		write: func(ctx context.Context, text string) error {
-			if err := press(ctx, css(`md-fab-trigger button[aria-label="New Contact"]`)); err != nil {
-				return err
-			}
-			if err := press(ctx, css(`md-fab-actions button[ng-click="addressbook.newComponent('card')"]`)); err != nil {
-				return err
+			// A press while the page still moves its buttons is lost: the menu closes, and no form comes.
+			for tries := 0; ; tries++ {
+				err := cardForm(ctx)
+				if err == nil {
+					break
+				}
+				if tries == 3 || ctx.Err() != nil {
+					return err
+				}
 			}
 			if err := fill(ctx, css(`input[ng-model="editor.card.c_cn"]`), text); err != nil {
 				return err
@@ -102,4 +107,17 @@ func startMemcached(t *testing.T) string {
 		return true
 	})
 	return addr
+}
+
+// cardForm opens the form of a new contact.
+func cardForm(ctx context.Context) error {
+	if err := press(ctx, css(`md-fab-trigger button[aria-label="New Contact"]`)); err != nil {
+		return err
+	}
+	if err := press(ctx, css(`md-fab-actions button[ng-click="addressbook.newComponent('card')"]`)); err != nil {
+		return err
+	}
+	soon, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return wait(soon, css(`input[ng-model="editor.card.c_cn"]`))
 }
