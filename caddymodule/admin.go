@@ -28,7 +28,10 @@ func (adminAPI) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements [caddy.AdminRouter].
 func (adminAPI) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: refreshPath, Handler: caddy.AdminHandlerFunc(refreshDirectory)}}
+	return []caddy.AdminRoute{
+		{Pattern: refreshPath, Handler: caddy.AdminHandlerFunc(refreshDirectory)},
+		{Pattern: exportedPath, Handler: caddy.AdminHandlerFunc(recordExported)},
+	}
 }
 
 // refreshed is the answer to a refresh.

@@ -107,37 +107,45 @@ func configFlags(cmd *cobra.Command) {
 	cmd.Flags().StringP("adapter", "a", "", "Name of config adapter to apply")
 }
 
-// loadApp provisions the app impersonate of a configuration, and nothing else of it. The caller calls done.
-func loadApp(cmd *cobra.Command) (app *App, done func(), err error) {
+// configuration is what commands use of a configuration file.
+type configuration struct {
+	Admin *caddy.AdminConfig `json:"admin"`
+	Apps  struct {
+		Impersonate json.RawMessage `json:"impersonate"`
+	} `json:"apps"`
+}
+
+func readConfiguration(cmd *cobra.Command) (*configuration, error) {
 	file, err := cmd.Flags().GetString("config")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	adapter, err := cmd.Flags().GetString("adapter")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(raw) == 0 {
-		return nil, nil, errors.New("no configuration: name one with --config")
+		return nil, errors.New("no configuration: name one with --config")
 	}
-	var whole struct {
-		Apps struct {
-			Impersonate json.RawMessage `json:"impersonate"`
-		} `json:"apps"`
+	c := &configuration{}
+	if err := json.Unmarshal(caddy.RemoveMetaFields(raw), c); err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
 	}
-	if err := json.Unmarshal(caddy.RemoveMetaFields(raw), &whole); err != nil {
-		return nil, nil, fmt.Errorf("reading configuration: %w", err)
+	if c.Apps.Impersonate == nil {
+		return nil, errors.New("the configuration has no app impersonate")
 	}
-	if whole.Apps.Impersonate == nil {
-		return nil, nil, errors.New("the configuration has no app impersonate")
-	}
+	return c, nil
+}
+
+// app provisions the app impersonate, and nothing else of the configuration. The caller calls done.
+func (c *configuration) app() (app *App, done func(), err error) {
 	ctx, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
-		AppsRaw: caddy.ModuleMap{appID: whole.Apps.Impersonate},
+		AppsRaw: caddy.ModuleMap{appID: c.Apps.Impersonate},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -151,4 +159,23 @@ func loadApp(cmd *cobra.Command) (app *App, done func(), err error) {
 		return nil, nil, notA(module, appID, "App")
 	}
 	return app, func() { _ = app.Cleanup() }, nil
+}
+
+// journal is the directory of the configuration's journal.
+func (c *configuration) journal() (string, error) {
+	app, done, err := c.app()
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	return app.Audit.Journal, nil
+}
+
+// loadApp provisions the app impersonate of a command's configuration. The caller calls done.
+func loadApp(cmd *cobra.Command) (app *App, done func(), err error) {
+	c, err := readConfiguration(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.app()
 }

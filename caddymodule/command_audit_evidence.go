@@ -21,6 +21,9 @@ Writes one file with who, whom, why, who agreed, the policy that allowed it, not
 in the signed log, the checkpoints, the public keys, a report to print, and how to check all that without this program. The same audit
 makes the same file. It appears under its name once it is whole; one that is there is not overwritten.
 
+Like the portal's button it is an event (audit_exported, with who ran the command), recorded by the running gateway, which is asked at
+the administration endpoint of the configuration. The file is made without it, too; the message then says that there is no event.
+
 The public keys are put in as they are in signing_key.pub of the configuration's journal, or of --key. Whoever checks the pack should
 have them from elsewhere: caddy-impersonate impersonate audit verify --evidence <file> --key <file>.
 
@@ -39,12 +42,15 @@ Exit codes: 0 done; 1 it could not be made, and the message says why.`,
 func (r *reading) evidence(ctx context.Context, id string) error {
 	files, _ := r.cmd.Flags().GetStringArray("key")
 	if len(files) == 0 {
-		app, done, err := loadApp(r.cmd)
+		c, err := r.configuration()
+		journal := ""
+		if err == nil {
+			journal, err = c.journal()
+		}
 		if err != nil {
 			return fmt.Errorf("%w; or name the public key with --key", err)
 		}
-		files = []string{filepath.Join(app.Audit.Journal, "signing_key.pub")}
-		done()
+		files = []string{filepath.Join(journal, "signing_key.pub")}
 	}
 	keys, err := readKeys(files)
 	if err != nil {
@@ -66,8 +72,11 @@ func (r *reading) evidence(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	told := r.announce(ctx, exported{What: whatEvidence, Filter: audit.Filter{Impersonation: id}, Format: "zip"})
 	_, err = to.Write(zip)
-	if err := finish(err); err != nil {
+	err = finish(err)
+	told.end(ctx, err, nil, len(zip))
+	if err != nil {
 		return err
 	}
 	r.cmd.PrintErrf("%d bytes in %s.\n", len(zip), output)

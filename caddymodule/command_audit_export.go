@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ func auditExportCommand() *cobra.Command {
 		Long: `
 Writes rows to standard output or a file, the oldest first: as JSON lines all that audit verify needs, or one table; as CSV one table,
 requests unless --table says otherwise. A file appears under its name once it is whole; one that is there is not overwritten.
+
+Like an export by the portal it is an event (audit_exported, with who ran the command), recorded by the running gateway, which is asked
+at the administration endpoint of the configuration. The export is made without it, too; the message then says that there is no event.
 
 Exit codes: 0 done; 1 it could not be read or written, and the message says why.`,
 		RunE: withAudit(exportAudit),
@@ -48,7 +52,7 @@ func exportAudit(ctx context.Context, r *reading) (err error) {
 	if err != nil {
 		return err
 	}
-	to, finish := r.cmd.OutOrStdout(), func(error) error { return nil }
+	to, finish := r.cmd.OutOrStdout(), func(err error) error { return err }
 	if output != "" {
 		if to, finish, err = newFile(output); err != nil {
 			return err
@@ -58,10 +62,17 @@ func exportAudit(ctx context.Context, r *reading) (err error) {
 	if format == "csv" {
 		w = audit.NewCSVWriter(to)
 	}
+	what := whatAll
+	if len(tables) == 1 {
+		what = tables[0]
+	}
+	told := r.announce(ctx, exported{What: what, Filter: f, Export: rand.Text()[:10], Format: format})
 	progress, end := r.progress()
 	counts, err := audit.Export{Filter: f, Tables: tables, Progress: progress}.Write(ctx, r.Reader, w, r.now)
 	end()
-	if err = finish(err); err != nil {
+	err = finish(err)
+	told.end(ctx, err, counts, 0)
+	if err != nil {
 		return err
 	}
 	if output != "" {

@@ -51,18 +51,30 @@ type reading struct {
 	cmd  *cobra.Command
 	zone *time.Location
 	now  time.Time
+
+	config *configuration // nil until it is asked for
+}
+
+// configuration is that of the command, read once.
+func (r *reading) configuration() (*configuration, error) {
+	if r.config != nil {
+		return r.config, nil
+	}
+	c, err := readConfiguration(r.cmd)
+	r.config = c
+	return c, err
 }
 
 // withAudit makes f a command's function, with the audit that the flags or the configuration name.
 func withAudit(f func(ctx context.Context, r *reading) error) func(*cobra.Command, []string) error {
 	return run(func(cmd *cobra.Command) (code int, err error) {
-		reader, done, err := openAudit(cmd)
+		r := &reading{cmd: cmd, zone: time.Local, now: time.Now()}
+		done, err := r.open()
 		if err != nil {
 			return 0, err
 		}
 		defer done()
-		defer func() { err = errors.Join(err, reader.Close()) }()
-		r := &reading{Reader: reader, cmd: cmd, zone: time.Local, now: time.Now()}
+		defer func() { err = errors.Join(err, r.Close()) }()
 		if utc, err := cmd.Flags().GetBool("utc"); err == nil && utc {
 			r.zone = time.UTC
 		}
@@ -70,46 +82,51 @@ func withAudit(f func(ctx context.Context, r *reading) error) func(*cobra.Comman
 	})
 }
 
-func openAudit(cmd *cobra.Command) (reader Reader, done func(), err error) {
+// open opens the audit that the flags or the configuration name. The caller closes it, and calls done.
+func (r *reading) open() (done func(), err error) {
 	nothing := func() {}
-	dsn, err := cmd.Flags().GetString("clickhouse")
+	dsn, err := r.cmd.Flags().GetString("clickhouse")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	file, err := cmd.Flags().GetString("sqlite")
+	file, err := r.cmd.Flags().GetString("sqlite")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	switch {
 	case dsn != "" && file != "":
-		return nil, nil, errors.New("--clickhouse and --sqlite: give one of them")
+		return nil, errors.New("--clickhouse and --sqlite: give one of them")
 	case dsn != "":
 		if err := resolve("--clickhouse", &dsn); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := (&config.ClickHouseSink{DSN: dsn}).Validate(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		reader, err = clickhouse.OpenReader(dsn, nil)
-		return reader, nothing, err
+		r.Reader, err = clickhouse.OpenReader(dsn, nil)
+		return nothing, err
 	case file != "":
-		reader, err = sqlite.OpenReader(file, nil)
-		return reader, nothing, err
+		r.Reader, err = sqlite.OpenReader(file, nil)
+		return nothing, err
 	}
-	app, done, err := loadApp(cmd)
+	c, err := r.configuration()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w; or name the audit with --clickhouse or --sqlite", err)
+		return nil, fmt.Errorf("%w; or name the audit with --clickhouse or --sqlite", err)
 	}
-	reader, err = app.openReader(cmd.Context())
-	if err == nil && reader == nil {
+	app, done, err := c.app()
+	if err != nil {
+		return nil, fmt.Errorf("%w; or name the audit with --clickhouse or --sqlite", err)
+	}
+	r.Reader, err = app.openReader(r.cmd.Context())
+	if err == nil && r.Reader == nil {
 		err = errors.New("none of the configuration's audit sinks can be read by this command")
 	}
 	if err != nil {
 		done()
-		return nil, nil, err
+		return nil, err
 	}
 	app.releases = nil // the command closes it
-	return reader, done, nil
+	return done, nil
 }
 
 // filter reads the flags. Times without a zone are local, or UTC with --utc.

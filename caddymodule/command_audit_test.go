@@ -80,7 +80,7 @@ func TestAuditCommands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, errs, code := execute(t, auditCommand(), append(args, "--utc", "--sqlite", file)...)
-			if code != 0 || errs != "" {
+			if code != 0 || strings.Contains(errs, "No event was recorded") != (name == "csv") {
 				t.Fatalf("code %d: %s", code, errs)
 			}
 			golden := filepath.Join("testdata", "audit", name+".golden")
