@@ -120,8 +120,11 @@ func verifyEvidence(cmd *cobra.Command, file string) (code int, err error) {
 			fmt.Fprint(out, "; made and signed by the gateway")
 		}
 		fmt.Fprintln(out)
-		if report.Removed > 0 {
+		switch {
+		case report.NoStart:
 			fmt.Fprintf(out, "removed by retention: its start, and maybe more of it, in rows 1 to %d of the log; that no more is missing only the whole log can show\n", report.Removed)
+		case report.Removed > 0:
+			fmt.Fprintf(out, "removed by retention: rows 1 to %d of the log, before its start; the report says what of it was recorded there\n", report.Removed)
 		}
 		printVerdict(out, report.Clean(), uint64(len(report.Findings)))
 	}

@@ -90,7 +90,7 @@ func TestEvidenceAtTheEdge(t *testing.T) {
 			if strings.Contains(report, "no reason was given") || strings.Contains(report, "Nobody was asked") {
 				t.Errorf("it says what it can't know:\n%s", report)
 			}
-			if _, errs, code := pack("gone"); code != 1 || !strings.Contains(errs, "not in the audit") {
+			if _, errs, code := pack("gone"); code != 1 || !strings.Contains(errs, "not in the audit: either there was none, or it was older than the audit is kept (30d)") {
 				t.Errorf("of one that is gone: code %d, %s", code, errs)
 			}
 		})

@@ -194,10 +194,10 @@ def stored(files):
     return body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(files), len(files), len(directory), len(body), 0)
 
 def removed(rows, own):
-    """Whether a signed row says that the beginning of an impersonation whose start is not there was let go by the retention."""
+    """What a signed row says of those before the impersonation's: the log, and the last that retention let go."""
     said = [json.loads(r["detail"]) for r in rows if r["table"] == "events" and r["type"] == "retention_applied"]
     first = lambda log: min((r["seq"] for r in own if r["log_id"] == log), default=0)
-    return any(1 <= d["through"] < first(d["log"]) for d in said) and not any(r.get("type") == "impersonation_started" for r in own)
+    return next(((d["log"], d["through"]) for d in said if 1 <= d["through"] < first(d["log"])), None)
 
 def check_pack(path, keys):
     whole = open(path, "rb").read()
@@ -207,7 +207,8 @@ def check_pack(path, keys):
         found.append("zip: it is not as it was written")
     content = dict(files)
     manifest = content["MANIFEST"].decode()
-    listed = [l.split("  ") for l in manifest.partition("\n\n")[0].rstrip("\n").split("\n")[2:]]
+    head = [l for l in manifest.split("\n")[2:3] if l.startswith("removed ")]
+    listed = [l.split("  ") for l in manifest.partition("\n\n")[0].rstrip("\n").split("\n")[2 + len(head):]]
     if [[hashlib.sha256(d).hexdigest(), n] for n, d in files if n != "MANIFEST"] != listed:
         found.append("manifest: the files are not those it lists")
     notes = re.findall("caddy-impersonate/.*?\n\n\u2014 .*?\n", content["checkpoints.txt"].decode(), re.S)
@@ -236,14 +237,19 @@ def check_pack(path, keys):
     have = {r["impersonation_seq"] for r in rows if r["table"] == "requests" and r["impersonation_id"] == about}
     own = [r for r in rows if r["impersonation_id"] == about]
     gone = removed([r for r in rows if r["proven"]], own)
+    headless = gone and not any(r.get("type") == "impersonation_started" for r in own)
+    if head != (["removed %s 1-%d" % gone] if gone else []):
+        found.append("manifest: what it says of retention is not what the rows say")
     for row in rows:
         if row["table"] == "events" and row["type"] == "impersonation_ended" and row["impersonation_id"] == about:
             for seq in set(range(1, json.loads(row["detail"])["requests"] + 1)) - have:
-                if gone and seq < min(have, default=seq + 1):
+                if headless and seq < min(have, default=seq + 1):
                     continue
                 found.append("missing: request %d of the impersonation" % seq)
     if gone:
-        print("removed by retention: its start, and maybe more of it; that no more is missing only the whole log can show")
+        print("removed by retention: rows 1 to %d of log %s" % gone[::-1])
+    if headless:
+        print("its start is one of them, and maybe more of it; that no more is missing only the whole log can show")
     elif not any(r["table"] == "events" and r["type"] == "impersonation_started" for r in own):
         found.append("missing: the start of the impersonation")
     if "\n\n" not in manifest:

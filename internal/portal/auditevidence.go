@@ -76,7 +76,18 @@ func (p *portal) evidence(ctx context.Context, by prover, id string) ([]byte, er
 }
 
 func (p *portal) evidenceProblem(w http.ResponseWriter, r *http.Request, err error) {
+	var gone *evidence.GoneError
 	switch {
+	case errors.As(err, &gone):
+		problem.Write(w, r, &problem.Problem{
+			Code: codeNotFound, Status: http.StatusNotFound, Title: "Not in the audit",
+			Detail: "Either there was no such impersonation, or it was older than the audit is kept (" + gone.Kept + "): what was before " + gone.Before + " is removed.", Links: []problem.Link{toPortal},
+		})
+	case errors.Is(err, evidence.ErrRemoving):
+		problem.Write(w, r, &problem.Problem{
+			Code: "evidence-pending", Status: http.StatusConflict, Title: "Its beginning is being removed",
+			Detail: "It, or what was recorded before it, is older than the audit is kept. Once that is removed, what is left can be proven. Try again in a few minutes.", Links: []problem.Link{toPortal}, RetryAfter: time.Minute,
+		})
 	case errors.Is(err, audit.ErrUnsealed):
 		problem.Write(w, r, &problem.Problem{
 			Code: "evidence-pending", Status: http.StatusConflict, Title: "Its newest rows are not signed yet",

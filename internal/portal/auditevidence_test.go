@@ -98,10 +98,24 @@ func TestEvidence(t *testing.T) {
 	if got := auditor.get(auditAPI + "impersonations/ffffffffffffffffffffffffffffffff/evidence"); got.StatusCode != http.StatusNotFound {
 		t.Errorf("of nothing: %d", got.StatusCode)
 	}
+	if err := recorder.Event(ctx, audit.Event{Type: audit.EventRetentionApplied, Detail: audit.Detail("log", recorder.LogID(), "through", 3, "before", "2026-03-01T00:00:00Z", "retention", "400d")}); err != nil {
+		t.Fatal(err)
+	}
+	for recorder.Stats().Sinks[0].Backlog > 0 && ctx.Err() == nil {
+	}
+	if got := auditor.get(auditAPI + "impersonations/ffffffffffffffffffffffffffffffff/evidence"); got.StatusCode != http.StatusNotFound || !strings.Contains(got.body, "older than the audit is kept (400d): what was before 2026-03-01T00:00:00Z is removed") {
+		t.Errorf("of what retention may have removed: %d %s", got.StatusCode, got.body)
+	}
 	g.events.mu.Lock()
 	g.events.fail = io.ErrShortWrite
 	g.events.mu.Unlock()
 	if got := auditor.get(address); got.StatusCode != http.StatusServiceUnavailable || strings.HasPrefix(got.body, "PK") {
 		t.Errorf("not recorded: %d", got.StatusCode)
+	}
+	if err := execSQLite(path, "DELETE FROM events WHERE seq = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := auditor.get(address); got.StatusCode != http.StatusConflict || !strings.Contains(got.body, "being removed") {
+		t.Errorf("while rows go: %d %s", got.StatusCode, got.body)
 	}
 }

@@ -42,6 +42,22 @@ type row struct {
 // ErrUnproven: rows are not those that were signed, or are missing.
 var ErrUnproven = errors.New("the audit does not prove it")
 
+// ErrRemoving: retention has begun to remove rows that the proof needs, or rows of the impersonation itself.
+var ErrRemoving = errors.New("its rows, or those before it, are older than the audit is kept and being removed; try again once that is done")
+
+// GoneError: there is no such impersonation, or there was one that retention has removed: nothing tells the one from the other.
+type GoneError struct {
+	Before string // what is older may be gone; RFC 3339
+	Kept   string // for how long the audit was kept then
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("%v: either there was none, or it was older than the audit is kept (%s): what was before %s is removed", audit.ErrNotThere, e.Kept, e.Before)
+}
+
+// Unwrap makes it an [audit.ErrNotThere].
+func (e *GoneError) Unwrap() error { return audit.ErrNotThere }
+
 // Pack is what evidence is made of.
 type Pack struct {
 	ID          string
@@ -51,15 +67,19 @@ type Pack struct {
 }
 
 // Collect reads an impersonation. keys are those the gateway has published; they are put into the pack, though whoever
-// checks it should take them from elsewhere. [audit.ErrNotThere], [audit.ErrUnsealed], [ErrUnproven] and [ErrTooLarge] say why there is none.
+// checks it should take them from elsewhere. [audit.ErrNotThere] (or [GoneError]), [audit.ErrUnsealed], [ErrUnproven], [ErrRemoving] and
+// [ErrTooLarge] say why there is none.
 func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pack, error) {
+	p := &Pack{ID: id, keys: keys}
+	c := &collector{Pack: p, ctx: ctx, r: r, have: map[string]bool{}, spans: map[string][]*span{}, notes: map[string]bool{}}
 	i, err := r.Impersonation(ctx, id)
+	if errors.Is(err, audit.ErrNotThere) {
+		return nil, c.gone(err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	p := &Pack{ID: id, keys: keys}
-	c := &collector{Pack: p, ctx: ctx, r: r, have: map[string]bool{}, spans: map[string][]*span{}, notes: map[string]bool{}}
-	steps := []func(*audit.Impersonation) error{c.timeline, c.removed, c.agreements, c.policy, c.rotations}
+	steps := []func(*audit.Impersonation) error{c.timeline, c.agreements, c.policy, c.retained, c.rotations}
 	for _, step := range steps {
 		if err := step(i); err != nil {
 			return nil, fmt.Errorf("collecting evidence: %w", err)
@@ -68,6 +88,9 @@ func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pa
 	slices.SortFunc(p.rows, func(a, b *row) int { return cmp.Or(strings.Compare(a.logID, b.logID), cmp.Compare(a.seq, b.seq)) })
 	for _, row := range p.rows {
 		if err := c.prove(row); err != nil {
+			if errors.Is(err, ErrUnproven) && c.letGo(row.logID, row.seq) != nil {
+				err = fmt.Errorf("%w (%w)", ErrRemoving, err)
+			}
 			return nil, fmt.Errorf("collecting evidence: log %s, row %d: %w", row.logID, row.seq, err)
 		}
 	}
@@ -130,19 +153,6 @@ func (c *collector) timeline(i *audit.Impersonation) error {
 	}
 }
 
-// removed is the event that let the impersonation's beginning go, if retention has removed it.
-func (c *collector) removed(i *audit.Impersonation) error {
-	if !i.BeginningRemoved {
-		return nil
-	}
-	first := c.first(i.LogID)
-	f := audit.Filter{Type: audit.EventRetentionApplied, From: i.Started}
-	return c.events(f, true, func(_ *audit.Event, d map[string]any) bool {
-		through, _ := d["through"].(float64)
-		return d["log"] == i.LogID && through >= 1 && uint64(through) < first // else it is said, and not done yet
-	})
-}
-
 // before is how long before a start its request may have been made.
 const before = 31 * 24 * time.Hour
 
@@ -176,14 +186,7 @@ func detailOf(e *audit.Event) map[string]any {
 
 // agreements are the events of the request that the start was made of: asked, agreed to, by whom.
 func (c *collector) agreements(i *audit.Impersonation) error {
-	request := ""
-	for _, row := range c.rows {
-		if row.event != nil && (row.event.Type == audit.EventImpersonationStarted || row.event.Type == audit.EventEmergencyStarted) {
-			if id, _ := detailOf(row.event)["request"].(string); id != "" {
-				request = id
-			}
-		}
-	}
+	request := c.request()
 	if request == "" {
 		return nil
 	}

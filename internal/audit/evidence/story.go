@@ -25,7 +25,12 @@ type story struct {
 	Started, Ended, Lasted, Cause, EndedBy                      string
 	Requests, Writes, Refusals                                  int
 	PolicyText                                                  string // empty: the log has none
-	Removed                                                     uint64 // retention let rows up to this go, and the start was one of them
+	Removed                                                     uint64 // retention let rows up to this go
+	NoStart                                                     bool   // and the start was one of them
+	Said                                                        uint64 // requests, by the end
+	FirstLeft                                                   uint64 // the number of the first request that is there, if some before it are not
+	Request, ApprovedBy                                         string // by the start
+	NotAsked                                                    bool   // how it was asked for is not there, though the start says that it was
 	Agreements, Notices, Others, Context                        []entry
 	Steps                                                       []entry
 	Checkpoints                                                 []seal
@@ -60,10 +65,15 @@ func (p *Pack) story() *story {
 	rows := slices.Clone(p.rows)
 	slices.SortStableFunc(rows, func(a, b *row) int { return strings.Compare(a.values[0], b.values[0]) })
 	var started, ended time.Time
-	removed, headless := p.removed()
-	s.Removed = removed
+	if gone := p.removal(); gone != nil {
+		s.Removed, s.NoStart = gone.through, gone.start
+	}
+	s.Request, s.NotAsked = p.request(), !p.asked()
 	for _, r := range rows {
 		if q := r.request; q != nil {
+			if s.NoStart && (s.FirstLeft == 0 || q.ImpersonationSeq < s.FirstLeft) {
+				s.FirstLeft = q.ImpersonationSeq
+			}
 			s.request(q)
 			continue
 		}
@@ -74,14 +84,16 @@ func (p *Pack) story() *story {
 			started = e.Time
 			s.Actor, s.Target = person(e.ActorName, e.ActorUsername, e.ActorID), person(e.TargetName, e.TargetUsername, e.TargetID)
 			s.Reason, s.Ticket, s.Mode, s.From, s.Started = e.Reason, e.Ticket, e.Mode, e.ClientIP, at(e.Time)
-			s.Policy, s.Site = text("policy"), text("site")
+			s.Policy, s.Site, s.ApprovedBy = text("policy"), text("site"), text("approved_by")
 		}
 		if e.Type == audit.EventImpersonationEnded && e.ImpersonationID == p.ID && ended.IsZero() {
 			ended = e.Time
-			if headless {
+			if s.NoStart {
 				s.Actor, s.Target, s.Mode = person(e.ActorName, e.ActorUsername, e.ActorID), person(e.TargetName, e.TargetUsername, e.TargetID), e.Mode
 			}
 			s.Ended, s.Cause, s.EndedBy = at(e.Time), text("cause"), text("by")
+			n, _ := d["requests"].(float64)
+			s.Said = uint64(max(n, 0))
 		}
 	}
 	if !started.IsZero() && !ended.IsZero() {
@@ -98,39 +110,6 @@ func (p *Pack) story() *story {
 		}
 	}
 	return s
-}
-
-// removed is up to where retention let the rows of the impersonation's log go, when its start is among them. That the start
-// is not there and nothing says so is no such case.
-func (p *Pack) removed() (through uint64, ok bool) {
-	for _, r := range p.rows {
-		if r.event != nil && r.event.Type == audit.EventImpersonationStarted && r.event.ImpersonationID == p.ID {
-			return 0, false
-		}
-	}
-	for _, r := range p.rows {
-		if r.event == nil || r.event.Type != audit.EventRetentionApplied {
-			continue
-		}
-		d := detailOf(r.event)
-		log, _ := d["log"].(string)
-		upTo, _ := d["through"].(float64)
-		if p.first(log) > uint64(upTo) && upTo >= 1 {
-			return uint64(upTo), true
-		}
-	}
-	return 0, false
-}
-
-// first is the place of the first of the impersonation's own rows in a log; 0: it has none there.
-func (p *Pack) first(log string) (seq uint64) {
-	for _, r := range p.rows {
-		own := r.event != nil && r.event.ImpersonationID == p.ID || r.request != nil && r.request.ImpersonationID == p.ID
-		if own && r.logID == log && (seq == 0 || r.seq < seq) {
-			seq = r.seq
-		}
-	}
-	return seq
 }
 
 func (s *story) request(q *audit.Request) {
@@ -186,10 +165,15 @@ func detailText(detail string) string {
 	return strings.NewReplacer(`":"`, ": ", `":`, ": ", `","`, ", ", `,"`, ", ", `"`, "").Replace(strings.Trim(detail, "{}"))
 }
 
+// Before is the number of the last request that is gone.
+func (s *story) Before() uint64 { return s.FirstLeft - 1 }
+
 func (s *story) policyText() string {
 	switch {
-	case s.Removed > 0:
+	case s.NoStart:
 		return "The log says no more which policy it was: the start was older than the audit is kept.\n"
+	case s.PolicyText == "" && s.Removed > 0:
+		return fmt.Sprintf("The log does not have the text of policy %s: rows 1 to %d of it were older than the audit is kept, and are removed.\n", s.Policy, s.Removed)
 	case s.PolicyText == "":
 		return "The log does not have the text of policy " + s.Policy + ": it was loaded by a version that did not record it.\n"
 	}

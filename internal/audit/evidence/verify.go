@@ -30,9 +30,11 @@ type Report struct {
 	Checkpoints   int             `json:"checkpoints"`
 	Signed        bool            `json:"manifest_signed"`
 	Findings      []proof.Finding `json:"findings"`
-	// Removed: retention let rows up to this of its log go, and the impersonation's start with them, as a signed row of the
-	// pack says. How many of its requests went, too, the pack can't show: the whole log can.
+	// Removed: retention let rows up to this of its log go, as a signed row of the pack says.
 	Removed uint64 `json:"removed_through,omitempty"`
+	// NoStart: the impersonation's start was one of them. How many of its requests went, too, the pack can't show: the whole
+	// log can.
+	NoStart bool `json:"start_removed,omitempty"`
 }
 
 // Clean tells whether nothing was found.
@@ -157,25 +159,24 @@ func (v *verification) rows(p *Pack) {
 // whole tells which requests are missing: they are numbered, and the end says how many there were.
 func (v *verification) whole(p *Pack) {
 	have := map[uint64]bool{}
-	started, said, ended := false, uint64(0), false
+	said, ended := uint64(0), false
 	for _, r := range p.rows {
 		switch {
 		case r.request != nil && r.request.ImpersonationID == p.ID:
 			have[r.request.ImpersonationSeq] = true
-		case r.event != nil && r.event.ImpersonationID == p.ID && r.event.Type == audit.EventImpersonationStarted:
-			started = true
 		case r.event != nil && r.event.ImpersonationID == p.ID && r.event.Type == audit.EventImpersonationEnded:
 			n, _ := detailOf(r.event)["requests"].(float64)
 			said, ended = max(said, uint64(n)), true
 		}
 	}
-	removed, headless := p.removed()
-	v.report.Removed = removed
+	if gone := p.removal(); gone != nil {
+		v.report.Removed, v.report.NoStart = gone.through, gone.start
+	}
 	first := said + 1
 	for n := range have {
 		first = min(first, n)
 	}
-	if !started && !headless {
+	if p.start() == nil && !v.report.NoStart {
 		v.report.add(proof.KindMissing, "", "", 0, "the start of the impersonation is not there")
 	}
 	for n := range have {
@@ -184,7 +185,7 @@ func (v *verification) whole(p *Pack) {
 		}
 	}
 	for n := uint64(1); n <= said; n++ {
-		if !have[n] && !(headless && n < first) {
+		if !have[n] && !(v.report.NoStart && n < first) {
 			v.report.add(proof.KindMissing, "", audit.TableRequests, n, "request %d of the impersonation is not there", n)
 		}
 	}
