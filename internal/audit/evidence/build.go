@@ -39,7 +39,7 @@ func (p *Pack) Zip(sign func(text string) (note string, err error)) ([]byte, err
 // files are all but the manifest.
 func (p *Pack) files() ([]file, error) {
 	s := p.story()
-	report, err := s.report()
+	report, err := s.report(reportTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
@@ -99,9 +99,21 @@ func saying(r *row) (columns []audit.Column, values []string) {
 	return columns, values
 }
 
-// earlier are the SHA-256 of verify.py as it was in packs of earlier versions.
-var earlier = map[string]bool{
+// earlierVerifiers are the SHA-256 of verify.py as it was in packs of earlier versions.
+var earlierVerifiers = map[string]bool{
 	"bd0ee01bebd685cb62fdf463ce6c7351c15ff607b5ab34cd1bb1fa57ec4ecbdd": true, // before the column fields
+}
+
+// earlier tells whether a file is what an earlier version made of the same rows.
+func (p *Pack) earlier(f file) bool {
+	switch f.name {
+	case "verify.py":
+		return earlierVerifiers[fmt.Sprintf("%x", sha256.Sum256(f.data))]
+	case "report.html":
+		report, err := p.story().report(earlierReportTemplate)
+		return err == nil && bytes.Equal(report, f.data)
+	}
+	return false
 }
 
 func columnsOf(table string) []audit.Column {

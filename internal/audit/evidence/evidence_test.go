@@ -209,7 +209,7 @@ func TestPack(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	files := unzip(t, z)
-	for _, want := range []string{"bob", "T-17", "denied_path", "Completed booking", "The group support may", "notice_sent", "could change something: 1; refused: 1", "stopped, by alice"} {
+	for _, want := range []string{"bob", "T-17", "denied_path", "Completed booking", "The group support may", "<span>notice_sent</span><br>to sam<", "<span>approval_granted</span><br>bob<", "could change something: 1; refused: 1", "stopped, by alice"} {
 		if !strings.Contains(files["report.html"], want) {
 			t.Errorf("the report does not say %q", want)
 		}

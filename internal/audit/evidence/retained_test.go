@@ -86,7 +86,7 @@ func newShelf(t *testing.T, more ...audit.Sink) *shelf {
 		s.shipped()
 	}
 	s.event(id, audit.EventImpersonationEnded, `{"cause":"stopped","by":"alice"}`)
-	s.event(id, audit.EventReviewed, "")
+	s.event(id, audit.EventReviewed, audit.Detail("reviewed_actor", "alice"))
 	keys, err := s.recorder.PublicKeys()
 	if err != nil || s.recorder.LastSeq() != rowAfterEnd {
 		t.Fatalf("%d rows, %v", s.recorder.LastSeq(), err)
@@ -103,6 +103,9 @@ func (s *shelf) event(id, kind, detail string) {
 	}
 	if kind == audit.EventImpersonationStarted {
 		e.Reason = "the booking won't complete"
+	}
+	if kind == audit.EventReviewed {
+		e.ActorUsername, e.ActorName, e.Reason = "rita", "Rita", "Seen, with the customer."
 	}
 	if err := s.recorder.Event(s.t.Context(), e); err != nil {
 		s.t.Fatal(err)
@@ -179,7 +182,7 @@ func TestPackAtTheEdge(t *testing.T) {
 		{rowConfig, true, []string{"rows 1 to 3 of its log go. The text of the policy went with them.", policyGone, asked, agreed, reason}, []string{text, "Nobody was asked"}},
 		{rowAsked, true, []string{"How it was asked for went with them.", "request req-77 was agreed to, by bob. How it was asked for is not in the log any more.", agreed}, []string{asked, "Nobody was asked"}},
 		{rowAgreed, true, []string{"request req-77 was agreed to, by bob. What was recorded of that is not in the log any more.", reason, "3; could change"}, []string{asked, agreed, "Nobody was asked"}},
-		{rowStart, false, []string{"Alice Ng (alice) used the account of Sam Reed (sam)", "rows 1 to 6 of its log", "3 of 3 are left", "That went with the start.", "/page-1", "reviewed"}, []string{reason, "Nobody was asked", "are removed.", "Allowed by policy", "no reason"}},
+		{rowStart, false, []string{"Alice Ng (alice) used the account of Sam Reed (sam)", "rows 1 to 6 of its log", "3 of 3 are left", "That went with the start.", "/page-1", "<span>reviewed</span><br>Rita (rita)</td><td>Seen, with the customer. · reviewed_actor: alice</td>"}, []string{reason, "Nobody was asked", "are removed.", "Allowed by policy", "no reason"}},
 		{rowFirst, false, []string{"2 of 3 are left", "Requests 1 to 1 are removed.", "/page-2"}, []string{"/page-1"}},
 		{rowSecond, false, []string{"1 of 3 are left", "Requests 1 to 2 are removed.", "/page-3"}, []string{"/page-2"}},
 		{rowThird, false, []string{"0 of 3 are left", "No request is left of the 3 that the end counts.", "stopped, by alice"}, []string{"/page-3", "No request was made"}},

@@ -17,7 +17,15 @@ import (
 //go:embed report.html
 var reportText string
 
-var reportTemplate = template.Must(template.New("report").Parse(reportText))
+// earlierReportText is the report of packs that were made before it was fit for phones, dark screens and page numbers.
+//
+//go:embed report_1.html
+var earlierReportText string
+
+var (
+	reportTemplate        = template.Must(template.New("report").Parse(reportText))
+	earlierReportTemplate = template.Must(template.New("report").Parse(earlierReportText))
+)
 
 // story is the pack as people read it.
 type story struct {
@@ -42,8 +50,15 @@ type entry struct {
 	Seq               uint64
 	Log, Time, Who    string
 	What, Says, Aside string
+	Actor, Detail     string // for [earlierReportTemplate]
 	Write, Bad        bool
 }
+
+// longEntry is from how many bytes on an entry may be torn apart by the end of a page: else it would leave half of one empty.
+const longEntry = 500
+
+// Long tells whether it is as long.
+func (e entry) Long() bool { return len(e.What)+len(e.Says) > longEntry }
 
 type seal struct {
 	Log, Time, Root string
@@ -142,18 +157,28 @@ func (s *story) request(q *audit.Request) {
 }
 
 func (s *story) event(v *audit.Event, id string) {
-	e := entry{Seq: v.Seq, Log: v.LogID, Time: at(v.Time), What: v.Type, Who: person(v.ActorName, v.ActorUsername, v.ActorID), Says: detailText(v.Detail)}
+	d := detailOf(v)
+	text := func(name string) string { t, _ := d[name].(string); return t }
+	e := entry{Seq: v.Seq, Log: v.LogID, Time: at(v.Time), What: v.Type, Actor: person(v.ActorName, v.ActorUsername, v.ActorID), Detail: detailText(v.Detail)}
+	// The actor of what others say of a start is that of the start.
+	if e.Who, e.Says = text("by"), e.Detail; e.Who == "" || e.Who == v.ActorUsername {
+		e.Who = e.Actor
+	}
+	if v.Reason != "" && v.Type != audit.EventImpersonationStarted && v.Type != audit.EventEmergencyStarted {
+		e.Says = strings.TrimSuffix(v.Reason+" · "+e.Says, " · ")
+	}
 	switch {
 	case v.Type == audit.EventConfigLoaded:
-		s.PolicyText = policyIn(detailOf(v), s.Policy)
+		s.PolicyText = policyIn(d, s.Policy)
 		e.Says = "the configuration in force then; its text of the policy is above"
+		e.Detail = e.Says
 		s.Context = append(s.Context, e)
 	case v.Type == audit.EventSigningKeyChanged, v.Type == audit.EventRetentionApplied:
 		s.Context = append(s.Context, e)
 	case strings.HasPrefix(v.Type, "approval_"), strings.HasPrefix(v.Type, "consent_"), v.Type == audit.EventEmergencyStarted:
 		s.Agreements = append(s.Agreements, e)
 	case v.Type == audit.EventNoticeSent, v.Type == audit.EventNoticeFailed:
-		e.Bad = v.Type == audit.EventNoticeFailed
+		e.Who, e.Bad = strings.TrimSuffix("to "+text("to"), "to "), v.Type == audit.EventNoticeFailed
 		s.Notices = append(s.Notices, e)
 	default:
 		s.Others = append(s.Others, e)
@@ -180,8 +205,8 @@ func (s *story) policyText() string {
 	return "Policy " + s.Policy + ", as it was in force at the start:\n\n" + s.PolicyText + "\n"
 }
 
-func (s *story) report() ([]byte, error) {
+func (s *story) report(t *template.Template) ([]byte, error) {
 	var b bytes.Buffer
-	err := reportTemplate.Execute(&b, s)
+	err := t.Execute(&b, s)
 	return b.Bytes(), err
 }

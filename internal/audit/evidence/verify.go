@@ -204,8 +204,10 @@ func (v *verification) remade(p *Pack, files []file, manifest string) {
 			others = append(others, f)
 		}
 	}
-	if i := len(again) - 1; i < len(others) && others[i].name == again[i].name && earlier[fmt.Sprintf("%x", sha256.Sum256(others[i].data))] {
-		again[i] = others[i]
+	for i, f := range again {
+		if i < len(others) && others[i].name == f.name && !bytes.Equal(others[i].data, f.data) && p.earlier(others[i]) {
+			again[i] = others[i]
+		}
 	}
 	if name, ok := same(others, again); !ok {
 		v.report.changed("%s is not what the rows make", name)
