@@ -107,6 +107,9 @@ func answerOf(err error) error {
 	}
 	_, answer, refused := strings.Cut(err.Error(), "caddy responded with error: ")
 	if !refused {
+		if _, cause, ok := strings.Cut(err.Error(), exportedPath+"\": "); ok {
+			return errors.New(cause)
+		}
 		return err
 	}
 	status, body, _ := strings.Cut(answer, ": ")

@@ -121,7 +121,7 @@ func TestExportsByCommandAreRecorded(t *testing.T) {
 	elsewhere.admin = freeport.Addr(t)
 	w.write("stopped", elsewhere.caddyfile())
 	for _, args := range [][]string{{"export"}, {"evidence", id, "--output", pack()}} {
-		told("no gateway was reached at "+elsewhere.admin+": ", append(args, "--config", filepath.Join(w.dir, "stopped"), "--adapter", "caddyfile")...)
+		told("no gateway was reached at "+elsewhere.admin+": dial tcp ", append(args, "--config", filepath.Join(w.dir, "stopped"), "--adapter", "caddyfile")...)
 	}
 	told(recorded, "export", "--config", config)
 	last(2) // and none of those between
