@@ -40,15 +40,7 @@ type exported struct {
 	Bytes   int            `json:"bytes,omitempty"`
 }
 
-// What the events of an export say.
-const (
-	whatEvidence  = "evidence"
-	whatAll       = "all"
-	stateBegun    = "begun"
-	stateDone     = "done"
-	stateBroken   = "broken_off"
-	byCommandLine = "command line"
-)
+const byCommandLine = "command line"
 
 var exportName = regexp.MustCompile(`^[A-Z2-7]{0,26}$`) // of rand.Text
 
@@ -56,13 +48,13 @@ var exportTables = []string{audit.TableRequests, audit.TableEvents, audit.TableI
 
 // check tells what of it is none of a command's.
 func (e *exported) check() error {
-	if !slices.Contains(append([]string{whatEvidence, whatAll}, exportTables...), e.What) {
+	if !slices.Contains(append([]string{audit.ExportedEvidence, audit.ExportedAll}, exportTables...), e.What) {
 		return fmt.Errorf("what: %.40q is nothing that is exported", e.What)
 	}
 	if !slices.Contains([]string{"zip", "csv", "jsonl"}, e.Format) {
 		return fmt.Errorf("format: give zip, csv or jsonl, not %.40q", e.Format)
 	}
-	if !slices.Contains([]string{stateBegun, stateDone, stateBroken}, e.State) {
+	if !slices.Contains([]string{audit.ExportBegun, audit.ExportDone, audit.ExportBrokenOff}, e.State) {
 		return fmt.Errorf("state: give begun, done or broken_off, not %.40q", e.State)
 	}
 	if !exportName.MatchString(e.Export) {

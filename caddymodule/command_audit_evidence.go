@@ -72,7 +72,7 @@ func (r *reading) evidence(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	told := r.announce(ctx, exported{What: whatEvidence, Filter: audit.Filter{Impersonation: id}, Format: "zip"})
+	told := r.announce(ctx, exported{What: audit.ExportedEvidence, Filter: audit.Filter{Impersonation: id}, Format: "zip"})
 	_, err = to.Write(zip)
 	err = finish(err)
 	told.end(ctx, err, nil, len(zip))

@@ -62,13 +62,11 @@ func exportAudit(ctx context.Context, r *reading) (err error) {
 	if format == "csv" {
 		w = audit.NewCSVWriter(to)
 	}
-	what := whatAll
-	if len(tables) == 1 {
-		what = tables[0]
-	}
-	told := r.announce(ctx, exported{What: what, Filter: f, Export: rand.Text()[:10], Format: format})
+	e := audit.Export{Filter: f, Tables: tables}
+	told := r.announce(ctx, exported{What: e.What(), Filter: f, Export: rand.Text()[:10], Format: format})
 	progress, end := r.progress()
-	counts, err := audit.Export{Filter: f, Tables: tables, Progress: progress}.Write(ctx, r.Reader, w, r.now)
+	e.Progress = progress
+	counts, err := e.Write(ctx, r.Reader, w, r.now)
 	end()
 	err = finish(err)
 	told.end(ctx, err, counts, 0)

@@ -18,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
 
 // tellWithin bounds what the running gateway may take to record that a command exports.
@@ -34,7 +36,7 @@ type notice struct {
 // announce has the beginning recorded, and says if it can't be.
 func (r *reading) announce(ctx context.Context, e exported) *notice {
 	n := &notice{exported: e, cmd: r.cmd}
-	n.State = stateBegun
+	n.State = audit.ExportBegun
 	address, journal, err := r.gateway()
 	if err != nil {
 		n.unrecorded("no gateway was asked: %v", err)
@@ -63,10 +65,7 @@ func (n *notice) end(ctx context.Context, err error, rows map[string]int, size i
 	if n.address == "" {
 		return
 	}
-	n.State, n.Rows, n.Bytes = stateDone, rows, size
-	if err != nil {
-		n.State = stateBroken
-	}
+	n.State, n.Rows, n.Bytes = audit.ExportEnd(err), rows, size
 	if err := n.tell(context.WithoutCancel(ctx), n.address); err != nil {
 		n.cmd.PrintErrln(plain(fmt.Sprintf("The gateway at %s recorded the beginning, but not the end: %v", n.address, err)))
 		return

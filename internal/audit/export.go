@@ -123,6 +123,32 @@ func pages[T any](ctx context.Context, e *Export, list func(context.Context, Fil
 	}
 }
 
+// What the events of an export (audit_exported) say of it.
+const (
+	ExportedAll      = "all" // several tables
+	ExportedEvidence = "evidence"
+
+	ExportBegun     = "begun"
+	ExportDone      = "done"
+	ExportBrokenOff = "broken_off"
+)
+
+// What is exported, as its events say it.
+func (e *Export) What() string {
+	if len(e.Tables) == 1 {
+		return e.Tables[0]
+	}
+	return ExportedAll
+}
+
+// ExportEnd is how an export ended, as its second event says it.
+func ExportEnd(err error) string {
+	if err != nil {
+		return ExportBrokenOff
+	}
+	return ExportDone
+}
+
 // ImpersonationColumns are the columns of an exported impersonation. They are made of rows, and not hashed.
 func ImpersonationColumns() []Column {
 	var list []Column

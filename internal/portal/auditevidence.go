@@ -41,8 +41,8 @@ func (p *portal) serveEvidence(w http.ResponseWriter, r *http.Request, v *viewer
 	}
 	event := eventOf(v, audit.EventAuditExported)
 	f := audit.Filter{Impersonation: id}
-	about := []any{"format", "zip", "state", "begun"}
-	event.Detail = f.Detail("evidence", about...)
+	about := []any{"format", "zip", "state", audit.ExportBegun}
+	event.Detail = f.Detail(audit.ExportedEvidence, about...)
 	if err := p.readings.record(r.Context(), event); err != nil {
 		p.Log.ErrorContext(r.Context(), "evidence can't be recorded as read, so it is not given", "error", err)
 		problem.Write(w, r, unrecorded())
@@ -53,11 +53,8 @@ func (p *portal) serveEvidence(w http.ResponseWriter, r *http.Request, v *viewer
 	h.Set("Content-Length", strconv.Itoa(len(zip)))
 	h.Set("Content-Disposition", `attachment; filename="evidence-`+audit.FileName(id)+`.zip"`)
 	_, err = w.Write(zip)
-	about[len(about)-1] = "done"
-	if err != nil {
-		about[len(about)-1] = "broken_off"
-	}
-	event.Time, event.Detail = time.Time{}, f.Detail("evidence", append(about, "bytes", len(zip))...)
+	about[len(about)-1] = audit.ExportEnd(err)
+	event.Time, event.Detail = time.Time{}, f.Detail(audit.ExportedEvidence, append(about, "bytes", len(zip))...)
 	if err := p.readings.record(context.WithoutCancel(r.Context()), event); err != nil {
 		p.Log.ErrorContext(r.Context(), "the audit does not say that evidence was given", "impersonation", id, "error", err)
 	}

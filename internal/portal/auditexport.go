@@ -26,11 +26,11 @@ func (p *portal) serveAuditExport(w http.ResponseWriter, r *http.Request, v *vie
 	}
 	name := rand.Text()[:10]
 	event := eventOf(v, audit.EventAuditExported)
-	about := []any{"export", name, "format", format, "state", "begun"}
-	event.Detail = f.Detail(what(e), about...)
+	about := []any{"export", name, "format", format, "state", audit.ExportBegun}
+	event.Detail = f.Detail(e.What(), about...)
 	h := w.Header()
 	h.Set("Content-Type", map[string]string{"csv": "text/csv; charset=utf-8; header=present", "jsonl": "application/jsonl; charset=utf-8"}[format])
-	h.Set("Content-Disposition", `attachment; filename="audit-`+what(e)+"-"+now.UTC().Format("20060102-150405")+"."+format+`"`)
+	h.Set("Content-Disposition", `attachment; filename="audit-`+e.What()+"-"+now.UTC().Format("20060102-150405")+"."+format+`"`)
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -50,11 +50,8 @@ func (p *portal) serveAuditExport(w http.ResponseWriter, r *http.Request, v *vie
 		out = audit.NewCSVWriter(w)
 	}
 	rows, err := e.Write(r.Context(), p.Audit, out, now)
-	about[len(about)-1] = "done"
-	if err != nil {
-		about[len(about)-1] = "broken_off"
-	}
-	event.Detail = f.Detail(what(e), append(about, audit.Pairs(rows)...)...)
+	about[len(about)-1] = audit.ExportEnd(err)
+	event.Detail = f.Detail(e.What(), append(about, audit.Pairs(rows)...)...)
 	event.Time = time.Time{}
 	if recordErr := p.readings.record(context.WithoutCancel(r.Context()), event); recordErr != nil {
 		p.Log.ErrorContext(r.Context(), "the audit does not say how much was exported", "export", name, "error", recordErr)
@@ -69,13 +66,6 @@ func (p *portal) serveAuditExport(w http.ResponseWriter, r *http.Request, v *vie
 
 // exportStall is how long a browser may take for a page of rows.
 const exportStall = time.Minute
-
-func what(e *audit.Export) string {
-	if len(e.Tables) == 1 {
-		return e.Tables[0]
-	}
-	return "all"
-}
 
 // exportOf reads what is to be exported, and as what. f is the filter as asked.
 func (p *portal) exportOf(r *http.Request) (e *audit.Export, format string, f audit.Filter, err error) {
