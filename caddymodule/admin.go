@@ -51,13 +51,9 @@ type refreshedSource struct {
 // refreshDirectory has every source asked now, and answers when what changed there is in force: who is deactivated is out.
 // The answer has the errors of sources that failed; the others are in force all the same.
 func refreshDirectory(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("%s: write POST", r.Method)}
-	}
-	app, err := activeApp()
+	app, err := posted(w, r)
 	if err != nil {
-		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+		return err
 	}
 	err = app.directory.RefreshNow(r.Context())
 	if r.Context().Err() != nil {
@@ -76,6 +72,19 @@ func refreshDirectory(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(answer)
+}
+
+// posted is the app that a POST is for; of another request, and while there is none, the answer.
+func posted(w http.ResponseWriter, r *http.Request) (*App, error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return nil, caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("%s: write POST", r.Method)}
+	}
+	app, err := activeApp()
+	if err != nil {
+		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+	}
+	return app, nil
 }
 
 // activeApp is the app of the configuration in force, ready.

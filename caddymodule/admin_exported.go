@@ -93,13 +93,9 @@ func (e *exported) event() audit.Event {
 
 // recordExported records that a command exports. It answers once that is on disk.
 func recordExported(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("%s: write POST", r.Method)}
-	}
-	app, err := activeApp()
+	app, err := posted(w, r)
 	if err != nil {
-		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+		return err
 	}
 	var e exported
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxExported))

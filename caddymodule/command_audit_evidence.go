@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -40,19 +39,7 @@ Exit codes: 0 done; 1 it could not be made, and the message says why.`,
 }
 
 func (r *reading) evidence(ctx context.Context, id string) error {
-	files, _ := r.cmd.Flags().GetStringArray("key")
-	if len(files) == 0 {
-		c, err := r.configuration()
-		journal := ""
-		if err == nil {
-			journal, err = c.journal()
-		}
-		if err != nil {
-			return fmt.Errorf("%w; or name the public key with --key", err)
-		}
-		files = []string{filepath.Join(journal, "signing_key.pub")}
-	}
-	keys, err := readKeys(files)
+	keys, err := keysOf(r.cmd, r.configuration)
 	if err != nil {
 		return err
 	}
@@ -83,18 +70,26 @@ func (r *reading) evidence(ctx context.Context, id string) error {
 	return nil
 }
 
-// verifyEvidence checks a pack.
-func verifyEvidence(cmd *cobra.Command, file string) (code int, err error) {
+// keysOf are the public keys of the flag, or those that the configuration's gateway has published.
+func keysOf(cmd *cobra.Command, config func() (*configuration, error)) ([]string, error) {
 	files, _ := cmd.Flags().GetStringArray("key")
 	if len(files) == 0 {
-		app, done, err := loadApp(cmd)
-		if err != nil {
-			return 1, fmt.Errorf("%w; or name the public key with --key", err)
+		c, err := config()
+		journal := ""
+		if err == nil {
+			journal, err = c.journal()
 		}
-		files = []string{filepath.Join(app.Audit.Journal, "signing_key.pub")}
-		done()
+		if err != nil {
+			return nil, fmt.Errorf("%w; or name the public key with --key", err)
+		}
+		files = []string{publishedKeys(journal)}
 	}
-	keys, err := readKeys(files)
+	return readKeys(files)
+}
+
+// verifyEvidence checks a pack.
+func verifyEvidence(cmd *cobra.Command, file string) (code int, err error) {
+	keys, err := keysOf(cmd, func() (*configuration, error) { return readConfiguration(cmd) })
 	if err != nil {
 		return 1, err
 	}

@@ -176,7 +176,7 @@ func openStore(cmd *cobra.Command) (*store, error) {
 		}
 		defer done()
 		if len(keys) == 0 {
-			keys = []string{filepath.Join(app.Audit.Journal, "signing_key.pub")}
+			keys = []string{publishedKeys(app.Audit.Journal)}
 		}
 		if file == "" && dsn == "" && export == "" {
 			file, dsn = app.provable()
@@ -201,6 +201,9 @@ func (a *App) provable() (file, dsn string) {
 	}
 	return file, ""
 }
+
+// publishedKeys is where a gateway writes its public keys.
+func publishedKeys(journal string) string { return filepath.Join(journal, "signing_key.pub") }
 
 // readKeys reads verifier keys, one a line.
 func readKeys(files []string) (keys []string, err error) {
