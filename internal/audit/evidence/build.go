@@ -57,7 +57,7 @@ func (p *Pack) files() ([]file, error) {
 func (p *Pack) manifest(files []file) string {
 	b := fmt.Appendf(nil, "%s\nimpersonation %s\n", Format, p.ID)
 	if gone := p.removal(); gone != nil {
-		b = fmt.Appendf(b, "removed %s 1-%d\n", gone.log, gone.through)
+		b = fmt.Appendf(b, "removed %s 1-%d\n", gone.Log, gone.Through)
 	}
 	for _, f := range files {
 		b = fmt.Appendf(b, "%x  %s\n", sha256.Sum256(f.data), f.name)

@@ -158,6 +158,21 @@ const before = 31 * 24 * time.Hour
 
 // events adds those of a filter, the newest first, that match; all, or one.
 func (c *collector) events(f audit.Filter, one bool, match func(*audit.Event, map[string]any) bool) error {
+	var failed error
+	if err := c.each(f, func(e *audit.Event) bool {
+		if !match(e, detailOf(e)) {
+			return true
+		}
+		failed = c.add(ofEvent(e))
+		return failed == nil && !one
+	}); err != nil {
+		return err
+	}
+	return failed
+}
+
+// each calls do with the events of a filter, the newest first, until it returns false.
+func (c *collector) each(f audit.Filter, do func(*audit.Event) bool) error {
 	page := audit.Page{Limit: 500}
 	for {
 		found, err := c.r.Events(c.ctx, f, page)
@@ -165,11 +180,8 @@ func (c *collector) events(f audit.Filter, one bool, match func(*audit.Event, ma
 			return err
 		}
 		for _, e := range found.Rows {
-			if !match(e, detailOf(e)) {
-				continue
-			}
-			if err := c.add(ofEvent(e)); err != nil || one {
-				return err
+			if !do(e) {
+				return nil
 			}
 		}
 		if page.Cursor = found.Next; page.Cursor == "" {

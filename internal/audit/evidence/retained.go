@@ -11,9 +11,8 @@ import (
 
 // removal is what a row of the pack says of the rows before those in it: retention let them go.
 type removal struct {
-	log     string
-	through uint64
-	start   bool // the impersonation's start was one of them
+	audit.Removal
+	start bool // the impersonation's start was one of them
 }
 
 // removal is nil when the pack has no such row. That the start is not there and nothing says so is no such case.
@@ -22,19 +21,11 @@ func (p *Pack) removal() *removal {
 		if r.event == nil || r.event.Type != audit.EventRetentionApplied {
 			continue
 		}
-		if log, through := letGo(r.event); through >= 1 && through < p.first(log) {
-			return &removal{log: log, through: through, start: p.start() == nil}
+		if said := audit.RemovalOf(r.event.Detail); said.Through >= 1 && said.Through < p.first(said.Log) {
+			return &removal{Removal: said, start: p.start() == nil}
 		}
 	}
 	return nil
-}
-
-// letGo is what an event of the retention says: the log and the seq of the last row that may go.
-func letGo(e *audit.Event) (log string, through uint64) {
-	d := detailOf(e)
-	log, _ = d["log"].(string)
-	n, _ := d["through"].(float64)
-	return log, uint64(max(n, 0))
 }
 
 // start is the event of the impersonation's start; nil: it is not there.
@@ -80,9 +71,9 @@ func (c *collector) retained(i *audit.Impersonation) error {
 	first, removing := c.first(i.LogID), false
 	var found *audit.Event
 	err := c.eachRetention(func(e *audit.Event) bool {
-		switch log, through := letGo(e); {
-		case log != i.LogID || through == 0:
-		case through < first:
+		switch said := audit.RemovalOf(e.Detail); {
+		case said.Log != i.LogID || said.Through == 0:
+		case said.Through < first:
 			found = e
 		default:
 			removing = true
@@ -119,7 +110,7 @@ func (p *Pack) hasPolicy(name string) bool {
 // letGo is an event by which retention lets a row go that is there; nil: there is none.
 func (c *collector) letGo(logID string, seq uint64) (found *audit.Event) {
 	_ = c.eachRetention(func(e *audit.Event) bool {
-		if log, through := letGo(e); log == logID && through >= seq {
+		if said := audit.RemovalOf(e.Detail); said.Log == logID && said.Through >= seq {
 			found = e
 		}
 		return found == nil
@@ -127,23 +118,9 @@ func (c *collector) letGo(logID string, seq uint64) (found *audit.Event) {
 	return found
 }
 
-// eachRetention calls f with what retention let go, the newest first, until it returns false.
-func (c *collector) eachRetention(f func(*audit.Event) bool) error {
-	page := audit.Page{Limit: 500}
-	for {
-		found, err := c.r.Events(c.ctx, audit.Filter{Type: audit.EventRetentionApplied}, page)
-		if err != nil {
-			return err
-		}
-		for _, e := range found.Rows {
-			if !f(e) {
-				return nil
-			}
-		}
-		if page.Cursor = found.Next; page.Cursor == "" {
-			return nil
-		}
-	}
+// eachRetention calls do with what retention let go, the newest first, until it returns false.
+func (c *collector) eachRetention(do func(*audit.Event) bool) error {
+	return c.each(audit.Filter{Type: audit.EventRetentionApplied}, do)
 }
 
 // gone tells what may have become of an impersonation that is not there.

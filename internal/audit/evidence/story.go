@@ -81,7 +81,7 @@ func (p *Pack) story() *story {
 	slices.SortStableFunc(rows, func(a, b *row) int { return strings.Compare(a.values[0], b.values[0]) })
 	var started, ended time.Time
 	if gone := p.removal(); gone != nil {
-		s.Removed, s.NoStart = gone.through, gone.start
+		s.Removed, s.NoStart = gone.Through, gone.start
 	}
 	s.Request, s.NotAsked = p.request(), !p.asked()
 	for _, r := range rows {

@@ -170,7 +170,7 @@ func (v *verification) whole(p *Pack) {
 		}
 	}
 	if gone := p.removal(); gone != nil {
-		v.report.Removed, v.report.NoStart = gone.through, gone.start
+		v.report.Removed, v.report.NoStart = gone.Through, gone.start
 	}
 	first := said + 1
 	for n := range have {

@@ -201,7 +201,7 @@ func (s *Store) removed(ctx context.Context) (through map[string]uint64, err err
 		if err := rows.Scan(&detail); err != nil {
 			return nil, fmt.Errorf("reading the retention: %w", err)
 		}
-		r := removalOf(detail)
+		r := audit.RemovalOf(detail)
 		through[r.Log] = max(through[r.Log], r.Through)
 	}
 	return through, rows.Err()

@@ -129,9 +129,9 @@ type logState struct {
 	broken   map[uint64]bool // sizes of checkpoints that were found wrong
 	witness  []witnessed
 	rows     *stream
-	keys     []string  // named by events of the segment
-	removals []removal // likewise
-	removed  uint64    // up to this row, as events say, retention has removed the log
+	keys     []string        // named by events of the segment
+	removals []audit.Removal // likewise
+	removed  uint64          // up to this row, as events say, retention has removed the log
 }
 
 func (l *logState) found(kind string, r *Row, from, to uint64, what string) {
@@ -203,7 +203,7 @@ func (l *logState) segment(to uint64) (*segment, error) {
 			l.keys = append(l.keys, field(r.Values[12], "key"))
 		}
 		if r.Table == audit.TableEvents && r.Values[3] == audit.EventRetentionApplied {
-			l.removals = append(l.removals, removalOf(r.Values[12]))
+			l.removals = append(l.removals, audit.RemovalOf(r.Values[12]))
 		}
 		s.add(r)
 	}
@@ -264,20 +264,6 @@ func (l *logState) absent(w witnessed) {
 	default:
 		l.found(KindCheckpointMissing, nil, w.size, w.size, "the witness has it")
 	}
-}
-
-// removal is what an event retention_applied says.
-type removal struct {
-	Log     string
-	Through uint64
-}
-
-// removalOf is empty for a detail that is none: it was changed, and is found as such.
-func removalOf(detail string) (r removal) {
-	if json.Unmarshal([]byte(detail), &r) != nil {
-		return removal{}
-	}
-	return r
 }
 
 func field(detail, name string) string {
