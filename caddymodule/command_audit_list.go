@@ -217,7 +217,7 @@ func (r *reading) show(ctx context.Context, id string) error {
 		if i.Ended != nil {
 			ended = r.time(*i.Ended) + " (" + i.EndCause + strings.TrimSuffix(", by "+i.EndedBy, ", by ") + ")"
 		}
-		agreed, err := r.agreed(ctx, i.ID)
+		agreement, err := audit.AgreementTo(ctx, r.Reader, i.ID)
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (r *reading) show(ctx context.Context, id string) error {
 			{"Reason", reasonOf(i)},
 			{"Ticket", i.Ticket},
 			{"Allowed by", allowed},
-			{"Agreed", agreed},
+			{"Agreed", strings.Join(agreement.Words("nobody: an emergency", "the target"), ", ")},
 			{"Site", i.Site},
 			{"From", i.ClientIP},
 			{"Started", r.time(i.Started)},
@@ -288,24 +288,4 @@ func (r *reading) entry(e *audit.Entry, who bool) error {
 	}
 	_, err := fmt.Fprintln(r.cmd.OutOrStdout(), hanging(at, fit(plain(strings.TrimSpace(line)), 2*width), width, indent))
 	return err
-}
-
-// agreed is who agreed to an impersonation, in words; empty: nobody had to.
-func (r *reading) agreed(ctx context.Context, id string) (string, error) {
-	start, err := r.Events(ctx, audit.Filter{Impersonation: id, Type: audit.EventImpersonationStarted}, audit.Page{Limit: 1})
-	if err != nil || len(start.Rows) == 0 {
-		return "", err
-	}
-	a := start.Rows[0].Agreement()
-	if a.Emergency {
-		return "nobody: an emergency", nil
-	}
-	var who []string
-	if a.ApprovedBy != "" {
-		who = append(who, a.ApprovedBy)
-	}
-	if a.Consented {
-		who = append(who, "the target")
-	}
-	return strings.Join(who, ", "), nil
 }

@@ -17,29 +17,16 @@ const (
 
 // agreed is who agreed, in words; empty: nobody had to.
 func (t *auditTexts) agreed(a audit.Agreement) string {
-	if a.Emergency {
-		return t.ByNobody
-	}
-	var who []string
-	if a.ApprovedBy != "" {
-		who = append(who, shown(a.ApprovedBy, maxShown))
-	}
-	if a.Consented {
-		who = append(who, t.ByTarget)
-	}
-	return strings.Join(who, " · ")
+	a.ApprovedBy = shown(a.ApprovedBy, maxShown)
+	return strings.Join(a.Words(t.ByNobody, t.ByTarget), " · ")
 }
 
 // asked is who agreed to an impersonation, and where wanted the events of the request it became of, the oldest first: they
 // were made before it had an id, and are in no timeline.
 func (p *portal) asked(ctx context.Context, i *audit.Impersonation, wanted bool) (a audit.Agreement, events []*audit.Event, err error) {
-	start, err := p.Audit.Events(ctx, audit.Filter{Impersonation: i.ID, Type: audit.EventImpersonationStarted}, audit.Page{Limit: 1})
-	if err != nil || len(start.Rows) == 0 {
+	a, err = audit.AgreementTo(ctx, p.Audit, i.ID)
+	if err != nil || a.Request == "" || !wanted {
 		return a, nil, err
-	}
-	a = start.Rows[0].Agreement()
-	if a.Request == "" || !wanted {
-		return a, nil, nil
 	}
 	f := audit.Filter{Q: a.Request, Actor: i.ActorUsername, From: i.Started.Add(-askedWithin), To: i.Started.Add(time.Microsecond)}
 	found, err := p.Audit.Events(ctx, f, audit.Page{Limit: maxAsked, Oldest: true})
