@@ -36,9 +36,11 @@ func (r *Reader) Impersonations(ctx context.Context, f audit.Filter, p audit.Pag
 	if err := r.each(ctx, "reading impersonations", b, into(&starts, scanEvent)); err != nil {
 		return nil, err
 	}
-	headless, err := r.headless(ctx, f, p, k)
-	if err != nil {
-		return nil, err
+	var headless []*audit.Event
+	if f.Impersonation == "" || len(starts) == 0 { // else the one that is asked for is there
+		if headless, err = r.headless(ctx, f, p, k, starts); err != nil {
+			return nil, err
+		}
 	}
 	rows := make([]*audit.Impersonation, 0, len(starts)+len(headless))
 	for _, e := range starts {
@@ -71,8 +73,8 @@ func listed(i *audit.Impersonation) place {
 // removed: longer than any lasts (config.MaxImpersonation), and than a gateway stands still before it writes an end down.
 const headlessWithin = 31 * 24 * time.Hour
 
-// headless are the ends of impersonations whose start retention has removed.
-func (r *Reader) headless(ctx context.Context, f audit.Filter, p audit.Page, k *place) (ends []*audit.Event, err error) {
+// headless are the ends of impersonations whose start retention has removed, of a page that has these starts.
+func (r *Reader) headless(ctx context.Context, f audit.Filter, p audit.Page, k *place, starts []*audit.Event) (ends []*audit.Event, err error) {
 	if f.Outcome == audit.OutcomeActive {
 		return nil, nil
 	}
@@ -84,6 +86,9 @@ func (r *Reader) headless(ctx context.Context, f audit.Filter, p audit.Page, k *
 	until := oldest.Add(headlessWithin)
 	if oldest.IsZero() || !f.From.Before(until) || p.Oldest && k != nil && !k.at.Before(until) {
 		return nil, nil
+	}
+	if n := p.Rows(); !p.Oldest && len(starts) > n && !starts[n-1].Time.Before(until) {
+		return nil, nil // the page is full of younger ones
 	}
 	b = r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
 	b.is("type", audit.EventImpersonationEnded).and("impersonation_id <> ''").and("time < "+b.At, b.Arg(until))
