@@ -86,29 +86,35 @@ func endsByRefresh(t *testing.T, directory string, deactivate, destroy func()) {
 	alice.expect("alice")
 }
 
+// askAdmin sends a request to the administration endpoint.
+func (w *world) askAdmin(method, path, origin, body string) (status int, said string) {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.admin+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if origin != "" {
+		req.Header.Set("Origin", origin)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
 func TestAdminAPI(t *testing.T) {
 	w := newWorld(t)
 	w.admin = freeport.Addr(t)
 	w.mustLoad()
 	ask := func(method, origin string) (status int, body string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+w.admin+refreshPath, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if origin != "" {
-			req.Header.Set("Origin", origin)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(b)
+		return w.askAdmin(method, refreshPath, origin, "")
 	}
 	status, body := ask(http.MethodPost, "")
 	var got refreshed

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -169,23 +168,7 @@ func TestExportedEndpoint(t *testing.T) {
 	good := `{"journal":"` + journal + `","os_user":"root","what":"all","filter":{},"format":"jsonl","state":"begun"}`
 	ask := func(method, origin, body string) (status int, said string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+w.admin+exportedPath, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if origin != "" {
-			req.Header.Set("Origin", origin)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(b)
+		return w.askAdmin(method, exportedPath, origin, body)
 	}
 	edit := func(from, to string) string {
 		if !strings.Contains(good, from) {

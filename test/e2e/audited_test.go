@@ -16,25 +16,7 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
 )
 
-const auditedCaddyfile = `{
-	admin off
-	persist_config off
-	log {
-		output file %[1]s/caddy.log
-	}
-	impersonate {
-		state sqlite %[1]s/state.db
-		oidc {
-			issuer %[2]s
-			client_id gateway
-			client_secret %[3]s
-			scopes openid profile email groups
-		}
-		directory file %[1]s/users.yaml
-		role owner   group account-owners
-		role auditor group auditors
-		protect group account-owners admins auditors
-		policy field {
+const auditedCaddyfile = deskCaddyfile + `		policy field {
 			actor    group admins supervisors
 			target   group fieldworkers
 			mode     full read_only

@@ -54,7 +54,8 @@ type stage struct {
 	names *strings.Replacer
 }
 
-const stageCaddyfile = `{
+// deskCaddyfile begins the configuration of a gateway before the demo's people. It wants directory, issuer and secret.
+const deskCaddyfile = `{
 	admin off
 	persist_config off
 	log {
@@ -72,7 +73,9 @@ const stageCaddyfile = `{
 		role owner   group account-owners
 		role auditor group auditors
 		protect group account-owners admins auditors
-		policy field {
+`
+
+const stageCaddyfile = deskCaddyfile + `		policy field {
 			actor     group admins
 			target    group fieldworkers
 			mode      full read_only

@@ -2,6 +2,7 @@ package sealed_test
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,29 +76,43 @@ func engines(tb testing.TB, n int) map[string]func() (*proof.Store, string) {
 		},
 		"clickhouse": func() (*proof.Store, string) {
 			srv := chtest.StartOwn(tb)
-			sink, err := clickhouse.Open(srv.DSN)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			if err := sink.Apply(context.Background(), nil); err != nil {
-				tb.Fatal(err)
-			}
+			sink := applied(tb, srv)
 			key := write(tb, sink, n)
 			if err := sink.Close(); err != nil {
 				tb.Fatal(err)
 			}
-			db, err := clickhouse.OpenReadOnly(srv.DSN)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			tb.Cleanup(func() { _ = db.Close() })
-			settings, err := clickhouse.SortOnDisk(context.Background(), db)
-			if err != nil {
-				tb.Fatal(err)
-			}
+			db, settings := reading(tb, srv)
 			return &proof.Store{DB: db, Prefix: "`" + chtest.Database + "`.", Settings: settings}, key
 		},
 	}
+}
+
+// applied is a sink of the engine, with the schema.
+func applied(tb testing.TB, srv *chtest.Server) *clickhouse.Sink {
+	tb.Helper()
+	sink, err := clickhouse.Open(srv.DSN)
+	if err == nil {
+		err = sink.Apply(context.Background(), nil)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return sink
+}
+
+// reading is the engine's database, and the settings of queries that sort.
+func reading(tb testing.TB, srv *chtest.Server) (*sql.DB, string) {
+	tb.Helper()
+	db, err := clickhouse.OpenReadOnly(srv.DSN)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = db.Close() })
+	settings, err := clickhouse.SortOnDisk(context.Background(), db)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return db, settings
 }
 
 // TestLargeLogProvesItself, on both engines, quicker than 1 million rows a minute.

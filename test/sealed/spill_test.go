@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/proof"
 	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
 )
@@ -19,26 +18,12 @@ func spilled(srv *chtest.Server) uint64 {
 // settings and not without.
 func TestSettingsReachTheSort(t *testing.T) {
 	srv := chtest.StartOwn(t)
-	sink, err := clickhouse.Open(srv.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sink.Apply(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	sink := applied(t, srv)
 	key := write(t, sink, rows(t, 20_000))
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := clickhouse.OpenReadOnly(srv.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	ours, err := clickhouse.SortOnDisk(t.Context(), db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, ours := reading(t, srv)
 	// As ours, of a log that is smaller.
 	for settings, want := range map[string]bool{"": false, ours: false, strings.Replace(ours, "268435456", "100000", 1): true} {
 		before := spilled(srv)
@@ -55,27 +40,13 @@ func TestSettingsReachTheSort(t *testing.T) {
 // TestSortOnDisk: more rows than the engine may hold are sorted by the settings of SortOnDisk, and not in memory.
 func TestSortOnDisk(t *testing.T) {
 	srv := chtest.StartOwn(t)
-	sink, err := clickhouse.Open(srv.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sink.Apply(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	applied(t, srv)
 	// 700 MB, which come in another order than they are read.
 	srv.Exec("INSERT INTO " + chtest.Database + ".requests (log_id, seq, path) SELECT 'log', number * 7919 % 700000, hex(randomString(500)) FROM numbers(700000)")
 	sort := func(settings string) error {
 		return srv.Conn().Exec(t.Context(), "SELECT * FROM "+chtest.Database+".requests WHERE log_id = 'log' ORDER BY seq"+settings+", max_memory_usage = 1000000000 FORMAT Null")
 	}
-	db, err := clickhouse.OpenReadOnly(srv.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	ours, err := clickhouse.SortOnDisk(t.Context(), db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, ours := reading(t, srv)
 	before := spilled(srv)
 	if err := sort(strings.Replace(ours, "268435456", "0", 1)); err == nil || spilled(srv) > before {
 		t.Errorf("in memory: %v, %d parts sorted on disk", err, spilled(srv)-before)
