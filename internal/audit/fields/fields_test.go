@@ -1,7 +1,10 @@
 package fields_test
 
 import (
+	"encoding/base32"
+	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -45,51 +48,73 @@ func TestNames(t *testing.T) {
 		many[i] = fmt.Sprintf("f%03d", i)
 	}
 	for name, tt := range map[string]struct{ kind, body, want string }{
-		"form":                  {formType, "title=Leak&note=&customer%5Bname%5D=Jo&note=again&First+name=x", "title, note, customer[name], First name"},
-		"form, as apps write":   {formType, " a[b]=1&&c=%zz&größe=3\r\n", "a[b], c, größe"},
-		"form, nothing":         {formType, "", ""},
-		"form, comma":           {formType, "a%2C+b=1&100%25=2", "a%2C b, 100%25"},
-		"form, a flag":          {formType, "a=1&flag", "a, …"},
-		"form, bad escape":      {formType, "a=1&%zz=2&b=3", "a, b, …"},
-		"form, no name":         {formType, "=1&a=2", "a"},
-		"form, is JSON":         {formType, `{"password":"hunter2=","a":"b&c=d"}`, "…"},
-		"form, is a list":       {formType, `["hunter2=","a"]`, "…"},
-		"form, is numbers":      {formType, `[1,2,3=]`, "…"},
-		"form, is XML":          {formType, `<a b="hunter2">c=d</a>`, "…"},
-		"form, is text":         {formType, "my pass is hunter2=x&a=b", "…"},
-		"form, is one word":     {formType, "hunter2", "…"},
-		"form, encoded JSON":    {formType, "%7B%22a%22%3A%22hunter2%22%7D=&b=1", "[redacted], b"},
-		"form, a form in it":    {formType, "pass%3Dhunter2=&b=1", "[redacted], b"},
-		"form, semicolons":      {formType, "a=1;b=2&c;d=3", "a, [redacted]"},
-		"form, a secret name":   {formType, "a=1&s3cret42=x&s3cret43=y", "a, [redacted]"},
-		"form, long name":       {formType, strings.Repeat("n", 300) + "=1&" + strings.Repeat("m", 1025) + "=2&b=3", strings.Repeat("n", 253) + "…, [too long], b"},
-		"form, many names":      {formType, strings.Join(many, "=1&") + "=1", strings.Join(many[:100], ", ") + ", …"},
-		"JSON":                  {jsonType, ` {"id":7,"customer":{"name":"Jo","tags":["a","b"],"none":{}},"items":[{"sku":"x","n":1},{"sku":"y","gift":true}],"empty":[],"id":8} `, "id, customer.name, customer.tags[], customer.none, items[].sku, items[].n, items[].gift, empty[]"},
-		"JSON, a list":          {jsonType, `[{"a":1},[2,[3]],"x"]`, "[].a, [][], [][][], []"},
-		"JSON, a scalar":        {jsonType, `"hunter2"`, ""},
-		"JSON, nothing":         {jsonType, ``, ""},
-		"JSON, an empty object": {jsonType, `{}`, ""},
-		"JSON, escapes":         {jsonType, `{"\u0061\"b":"c\\\"d","e.f":{"[0]":1},"":2,"a,b":3}`, `a"b, e%2Ef.%5B0%5D, a%2Cb`},
-		"JSON, a secret key":    {jsonType, `{"users":{"s3cret42":{"on":true}}}`, "users.[redacted].on"},
-		"JSON, cut off":         {jsonType, `{"a":1,"b":"hunter2`, "a, b, …"},
-		"JSON, broken":          {jsonType, `{"a":1,b:"hunter2","c":3}`, "a, …"},
-		"JSON, two":             {jsonType, `{"a":1}{"b":2}`, "a, …"},
-		"JSON, lines":           {jsonType, "{\"a\":1}\n{\"b\":2}\n", "a, …"},
-		"JSON, wrong end":       {jsonType, `{"a":[1}`, "a[], …"},
-		"JSON, no colon":        {jsonType, `{"a" "b"}`, "…"},
-		"JSON, bad escape":      {jsonType, `{"a":1,"\x":2}`, "a, …"},
-		"JSON, deep":            {jsonType, `{"a":1,"b":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`, "a, …"},
-		"JSON, form inside":     {jsonType, `a=1&b=2`, "…"},
-		"JSON, patch":           {"application/json-patch+json", `[{"op":"replace","path":"/a","value":"hunter2"}]`, "[].op, [].path, [].value"},
-		"multipart":             {partType, crlf("pre\n--b\nContent-Disposition: form-data; name=\"title\"\n\nLeak\n--c\n--b\nContent-Disposition: form-data; name=\"photo\"; filename=\"hunter2.jpg\"\nContent-Type: image/jpeg\n\n\xff\xd8\r\r\n--bad\n--b-\r\n--b\nContent-Disposition: form-data; name=\"empty\"\n\n--b--\nepilogue"), "title, photo, empty"},
-		"multipart, \\n":        {partType, "--b\nContent-Disposition: form-data; name=a\n\nx\r\n--b--\n", "a"},
-		"multipart, nothing":    {partType, "--b--", ""},
-		"multipart, cut off":    {partType, crlf("--b\nContent-Disposition: form-data; name=a\n\nhunter2\n--b"), "a, …"},
-		"multipart, no name":    {partType, crlf("--b\nContent-Disposition: form-data\n\n1\n--b\nContent-Disposition: form-data; name=a\n\n\n--b--"), "a, …"},
-		"multipart, two names":  {partType, crlf("--b\nContent-Disposition: form-data; name=a\nContent-Disposition: form-data; name=b\n\n1\n--b--"), "…"},
-		"multipart, bad head":   {partType, crlf("--b\nhunter2\n\n1\n--b--"), "…"},
-		"multipart, long head":  {partType, crlf("--b\nX: " + strings.Repeat("x", 9000) + "\nContent-Disposition: form-data; name=a\n\n1\n--b--"), "…"},
-		"multipart, UTF-8":      {partType, crlf("--b\nContent-Disposition: form-data; name=\"größe\"\n\n1\n--b\nContent-Disposition: form-data; name*=UTF-8''%c3%a9t%c3%a9\n\n1\n--b--"), "größe, été"},
+		"form":                   {formType, "title=Leak&note=&customer%5Bname%5D=Jo&note=again&First+name=x", "title, note, customer[name], First name"},
+		"form, as apps write":    {formType, " a[b]=1&&c=%zz&größe=3\r\n", "a[b], c, größe"},
+		"form, nothing":          {formType, "", ""},
+		"form, comma":            {formType, "a%2C+b=1&100%25=2", "a%2C b, 100%25"},
+		"form, a flag":           {formType, "a=1&flag", "a, …"},
+		"form, bad escape":       {formType, "a=1&%zz=2&b=3", "a, b, …"},
+		"form, no name":          {formType, "=1&a=2", "a"},
+		"form, is JSON":          {formType, `{"password":"hunter2=","a":"b&c=d"}`, "…"},
+		"form, is a list":        {formType, `["hunter2=","a"]`, "…"},
+		"form, is numbers":       {formType, `[1,2,3=]`, "…"},
+		"form, is XML":           {formType, `<a b="hunter2">c=d</a>`, "…"},
+		"form, is text":          {formType, "my pass is hunter2=x&a=b", "…"},
+		"form, is one word":      {formType, "hunter2", "…"},
+		"form, encoded JSON":     {formType, "%7B%22a%22%3A%22hunter2%22%7D=&b=1", "[redacted], b"},
+		"form, a form in it":     {formType, "pass%3Dhunter2=&b=1", "[redacted], b"},
+		"form, one field":        {formType, "customer[first_name]=Jo", "customer[first_name]"},
+		"form, one is emptied":   {formType, "comment=", "comment"},
+		"form, one in camels":    {formType, "dueDate=2026-03-01", "dueDate"},
+		"form, of frameworks":    {formType, "__VIEWSTATE=%2FwEPDw%3D%3D&ctl00$Main$title=x&javax.faces.ViewState=-1%3A2&user[address][street]=y&a.b=z", "__VIEWSTATE, ctl00$Main$title, javax.faces.ViewState, user[address][street], a.b"},
+		"form, of JSF":           {formType, "form%3Atable%3A0%3Aname=x", "form:table:0:name"},
+		"form, of JSF, bare":     {formType, "form:table:0:name=x&&form:save=", "form:table:0:name, form:save"},
+		"form, base64 first":     {formType, "Zm9vYmF=&b=1", "Zm9vYmF, b"},
+		"form, is base64":        {formType, "aHVudGVyMiE=", "…"},
+		"form, is more base64":   {formType, "aHVudGVyMg==\n", "…"},
+		"form, is for URLs":      {formType, "aHVu-GVy_g==", "…"},
+		"form, is base64 with +": {formType, "aHVu+GVy/g==", "…"},
+		"form, is base64 lines":  {formType, "aHVudGVyMiE=\r\naHVudGVyMiE=\r\n", "…"},
+		"form, is a file":        {formType, strings.Repeat("QUJD", 400) + "QUI=", "…"},
+		"form, is base32":        {formType, "NB2W45DFOIZA====", "…"},
+		"form, is signed":        {formType, "aHVudGVyMg==--0a1b2c", "…"},
+		"form, is a URL":         {formType, "https://hunter2.example/a?b=c&d=hunter2#e", "d, …"},
+		"form, is a path":        {formType, "/hunter2?b=c", "…"},
+		"form, is a login":       {formType, "sam:hunter2=", "…"},
+		"form, is an URN":        {formType, "urn:hunter2=x\n", "…"},
+		"form, is bytes":         {formType, "\x82\xa4hunter2=x&b=1", "b, …"},
+		"form, slash in a name":  {formType, "a=1&b/c=2&d%2Fe=3", "a, d/e, …"},
+		"form, bare = in value":  {formType, "a=b=c&d==", "a, d"},
+		"form, semicolons":       {formType, "a=1;b=2&c;d=3", "a, [redacted]"},
+		"form, a secret name":    {formType, "a=1&s3cret42=x&s3cret43=y", "a, [redacted]"},
+		"form, long name":        {formType, strings.Repeat("n", 300) + "=1&" + strings.Repeat("m", 1025) + "=2&b=3", strings.Repeat("n", 253) + "…, [too long], b"},
+		"form, many names":       {formType, strings.Join(many, "=1&") + "=1", strings.Join(many[:100], ", ") + ", …"},
+		"JSON":                   {jsonType, ` {"id":7,"customer":{"name":"Jo","tags":["a","b"],"none":{}},"items":[{"sku":"x","n":1},{"sku":"y","gift":true}],"empty":[],"id":8} `, "id, customer.name, customer.tags[], customer.none, items[].sku, items[].n, items[].gift, empty[]"},
+		"JSON, a list":           {jsonType, `[{"a":1},[2,[3]],"x"]`, "[].a, [][], [][][], []"},
+		"JSON, a scalar":         {jsonType, `"hunter2"`, ""},
+		"JSON, nothing":          {jsonType, ``, ""},
+		"JSON, an empty object":  {jsonType, `{}`, ""},
+		"JSON, escapes":          {jsonType, `{"\u0061\"b":"c\\\"d","e.f":{"[0]":1},"":2,"a,b":3}`, `a"b, e%2Ef.%5B0%5D, a%2Cb`},
+		"JSON, a secret key":     {jsonType, `{"users":{"s3cret42":{"on":true}}}`, "users.[redacted].on"},
+		"JSON, cut off":          {jsonType, `{"a":1,"b":"hunter2`, "a, b, …"},
+		"JSON, broken":           {jsonType, `{"a":1,b:"hunter2","c":3}`, "a, …"},
+		"JSON, two":              {jsonType, `{"a":1}{"b":2}`, "a, …"},
+		"JSON, lines":            {jsonType, "{\"a\":1}\n{\"b\":2}\n", "a, …"},
+		"JSON, wrong end":        {jsonType, `{"a":[1}`, "a[], …"},
+		"JSON, no colon":         {jsonType, `{"a" "b"}`, "…"},
+		"JSON, bad escape":       {jsonType, `{"a":1,"\x":2}`, "a, …"},
+		"JSON, deep":             {jsonType, `{"a":1,"b":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`, "a, …"},
+		"JSON, form inside":      {jsonType, `a=1&b=2`, "…"},
+		"JSON, patch":            {"application/json-patch+json", `[{"op":"replace","path":"/a","value":"hunter2"}]`, "[].op, [].path, [].value"},
+		"multipart":              {partType, crlf("pre\n--b\nContent-Disposition: form-data; name=\"title\"\n\nLeak\n--c\n--b\nContent-Disposition: form-data; name=\"photo\"; filename=\"hunter2.jpg\"\nContent-Type: image/jpeg\n\n\xff\xd8\r\r\n--bad\n--b-\r\n--b\nContent-Disposition: form-data; name=\"empty\"\n\n--b--\nepilogue"), "title, photo, empty"},
+		"multipart, \\n":         {partType, "--b\nContent-Disposition: form-data; name=a\n\nx\r\n--b--\n", "a"},
+		"multipart, nothing":     {partType, "--b--", ""},
+		"multipart, cut off":     {partType, crlf("--b\nContent-Disposition: form-data; name=a\n\nhunter2\n--b"), "a, …"},
+		"multipart, no name":     {partType, crlf("--b\nContent-Disposition: form-data\n\n1\n--b\nContent-Disposition: form-data; name=a\n\n\n--b--"), "a, …"},
+		"multipart, two names":   {partType, crlf("--b\nContent-Disposition: form-data; name=a\nContent-Disposition: form-data; name=b\n\n1\n--b--"), "…"},
+		"multipart, bad head":    {partType, crlf("--b\nhunter2\n\n1\n--b--"), "…"},
+		"multipart, long head":   {partType, crlf("--b\nX: " + strings.Repeat("x", 9000) + "\nContent-Disposition: form-data; name=a\n\n1\n--b--"), "…"},
+		"multipart, UTF-8":       {partType, crlf("--b\nContent-Disposition: form-data; name=\"größe\"\n\n1\n--b\nContent-Disposition: form-data; name*=UTF-8''%c3%a9t%c3%a9\n\n1\n--b--"), "größe, été"},
 	} {
 		whole := namesOf(t, tt.kind, tt.body, len(tt.body)+1)
 		if whole != tt.want {
@@ -102,6 +127,23 @@ func TestNames(t *testing.T) {
 		}
 		if strings.Contains(whole, "hunter2") {
 			t.Errorf("%s: a value was recorded: %q", name, whole)
+		}
+	}
+}
+
+// TestBase64: what is nothing but that, in an alphabet of its own or one for URLs, is no name, whatever is in it.
+func TestBase64(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 3000 {
+		p := make([]byte, 8+i%60)
+		for k := range p {
+			p[k] = byte(random.Uint32())
+		}
+		for _, body := range []string{base64.StdEncoding.EncodeToString(p), base64.URLEncoding.EncodeToString(p), base32.StdEncoding.EncodeToString(p)} {
+			if got := namesOf(t, formType, body, len(body)); got != fields.More {
+				t.Errorf("%q has the names %q", body, got)
+			}
 		}
 	}
 }
