@@ -245,9 +245,9 @@ func (w *walk) run(steps int) {
 				}
 				w.over(b, impersonation.CauseStopped)
 			}
-		case n < 31:
-			w.object(b)
 		case n < 32:
+			w.object(b)
+		case n < 34:
 			w.unlock()
 		case n < 60:
 			w.did = "request"
@@ -350,8 +350,8 @@ func (w *walk) run(steps int) {
 		impersonation.CauseActorDeactivated, impersonation.CausePolicyChanged, impersonation.CauseLogout,
 		impersonation.CauseObjection,
 	} {
-		if want := steps / 2000; want > 1 && w.causes[cause] < want { // the short walk may miss the rarest
-			w.t.Errorf("the walk saw %s only %d times", cause, w.causes[cause])
+		if want := steps / 4000; want > 1 && w.causes[cause] < want { // the short walk may miss the rarest
+			w.t.Errorf("the walk saw %s only %d times, want %d", cause, w.causes[cause], want)
 		}
 	}
 	w.close()
