@@ -75,6 +75,13 @@ func aged(t *testing.T, sink audit.Sink, through int) (log, key string) {
 	return log, filepath.Join(dir, "signing_key.pub")
 }
 
+// TestPruneTimeout: the command does not give up before the servers do.
+func TestPruneTimeout(t *testing.T) {
+	if got, err := auditPruneCommand().Flags().GetDuration("timeout"); err != nil || got <= clickhouse.RemovalTime {
+		t.Errorf("%v, %v; one removal may take %v", got, err, clickhouse.RemovalTime)
+	}
+}
+
 // TestPruneCommand: what the log says may go leaves ClickHouse, and nothing else; what is left verifies, and the report
 // tells what is gone.
 func TestPruneCommand(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/retention"
 )
 
+// pruneTimeout is more than [clickhouse.RemovalTime]: it is the servers that say a deletion took too long.
+const pruneTimeout = 4 * time.Hour
+
 func auditPruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune [--config <path> [--adapter <name>] | --dsn <dsn>]",
@@ -31,7 +34,7 @@ The database is the one of --dsn, or the configuration's maintainer. An SQLite a
 	cmd.Flags().String("dsn", "", "The database and who may delete: clickhouse://maintainer:secret@host:9000/db; {env.NAME} and {file./path} are replaced")
 	cmd.Flags().String("keep", "30d", "Never remove what is younger than this, whatever the log says; not less than the configuration's floor")
 	cmd.Flags().Bool("dry-run", false, "Say what would be removed, and remove nothing")
-	cmd.Flags().Duration("timeout", time.Hour, "How long it may take")
+	cmd.Flags().Duration("timeout", pruneTimeout, "How long it may take; ClickHouse goes on with a deletion that was begun")
 	return cmd
 }
 

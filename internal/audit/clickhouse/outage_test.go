@@ -179,3 +179,35 @@ func TestMendable(t *testing.T) {
 	write(t, s, makeBatch("log", 1, 100, march))
 	holdsOnce(t, srv, "log", 100, 1)
 }
+
+// TestRemovalOutlastsReadTimeout: a deletion takes as long as the servers may take, not as long as an answer to a question.
+func TestRemovalOutlastsReadTimeout(t *testing.T) {
+	srv, s := ready(t)
+	write(t, s, makeBatch("log", 1, 100, march))
+	separator := "?"
+	if strings.Contains(srv.DSN, "?") {
+		separator = "&"
+	}
+	const readTimeout = 200 * time.Millisecond
+	hasty := open(t, srv.DSN+separator+"read_timeout="+readTimeout.String())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := hasty.Ping(ctx); err != nil { // shaking hands has a time of its own
+		t.Fatal(err)
+	}
+	srv.Hang()
+	removed := make(chan error, 1)
+	go func() { removed <- hasty.RemoveNow(t.Context(), audit.Prefix{LogID: "log", Through: 40}) }()
+	select {
+	case err := <-removed:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(4 * readTimeout):
+	}
+	srv.Resume()
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	if got := srv.Count("SELECT min(seq) FROM " + chtest.Database + ".requests"); got != 41 {
+		t.Errorf("requests begin at %d, want 41", got)
+	}
+}

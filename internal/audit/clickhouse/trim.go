@@ -13,8 +13,14 @@ import (
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
 
-// mutationTimeout is how long the servers of a cluster may take to delete.
-const mutationTimeout = time.Hour
+const (
+	// mutationTimeout is how long the servers of a cluster may take to delete from one table.
+	mutationTimeout = time.Hour
+	// tableTimeout is how long a table may take when the caller sets no end: the servers say first that it took too long.
+	tableTimeout = mutationTimeout + time.Minute
+	// RemovalTime is how long one [Sink.RemoveNow] takes at most.
+	RemovalTime = 3 * tableTimeout
+)
 
 // Removable implements [audit.Trimmer], by what the view received says.
 func (s *Sink) Removable(ctx context.Context, own string, before time.Time, limit uint64) ([]audit.Prefix, error) {
@@ -83,7 +89,6 @@ func (s *Sink) Remove(ctx context.Context, p audit.Prefix) error {
 
 // RemoveNow removes with this Sink's own user, and returns when the rows are gone from the disks of all servers.
 func (s *Sink) RemoveNow(ctx context.Context, p audit.Prefix) error {
-	const doing = "looking where rows are kept"
 	sizes := p.Through
 	if p.Whole {
 		sizes = math.MaxUint64
@@ -103,18 +108,33 @@ func (s *Sink) RemoveNow(ctx context.Context, p audit.Prefix) error {
 		{audit.TableEvents, "seq <=", p.Through},
 		{audit.TableCheckpoints, "size <", sizes}, // the one of that size stays: it begins the proof of what is behind it
 	} {
-		var engine string
-		err := s.conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = ? AND name = ?", s.database, d.table).Scan(&engine)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) { // without one the deletion says what is wrong
-			return s.failed(doing, err)
+		if err := s.removeFrom(ctx, d.table, d.column, p.LogID, d.below); err != nil {
+			return err
 		}
-		where, err := s.kept(d.table, engine)
-		if err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
-		if err := s.conn.Exec(ctx, "ALTER TABLE "+where+" DELETE WHERE log_id = ? AND "+d.column+" ?", p.LogID, d.below); err != nil {
-			return s.failed("removing old rows from "+d.table, err)
-		}
+	}
+	return nil
+}
+
+// removeFrom removes a log's rows whose column is below.
+func (s *Sink) removeFrom(ctx context.Context, table, column, log string, below uint64) error {
+	const doing = "looking where rows are kept"
+	if _, ok := ctx.Deadline(); !ok {
+		// Without one the read timeout ends the wait, and the next look begins the same deletion again.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, tableTimeout)
+		defer cancel()
+	}
+	var engine string
+	err := s.conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = ? AND name = ?", s.database, table).Scan(&engine)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // without one the deletion says what is wrong
+		return s.failed(doing, err)
+	}
+	where, err := s.kept(table, engine)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if err := s.conn.Exec(ctx, "ALTER TABLE "+where+" DELETE WHERE log_id = ? AND "+column+" ?", log, below); err != nil {
+		return s.failed("removing old rows from "+table, err)
 	}
 	return nil
 }
