@@ -64,7 +64,7 @@ alice | kim | 03-10 10:00`,
 	"19": `
 03-07 22:00 | bob | sam
 03-10 10:00 | alice | kim`,
-	"21": `03-02 09:32 | alice | sam | POST | /bookings/1042/complete | note, done[], …`,
+	"21": `03-02 09:32 | alice | sam | POST | /bookings/1042/complete | title, internal_note, done[], …`,
 	"20": `
 03-11 08:00 | audit_read | uma | 192.0.2.50
 03-11 08:05 | audit_exported | uma | 192.0.2.50`,
@@ -126,7 +126,7 @@ func story() *audit.Batch {
 
 	event("03-02 09:30", audit.EventImpersonationStarted, "i-1", "alice", "sam", started("Booking 1042 is stuck", "T-1", "full"))
 	request("03-02 09:31", "i-1", "alice", "sam", "GET", "/bookings/1042", func(r *audit.Request) { r.Query, r.Banner = "tab=log", audit.BannerMarked })
-	request("03-02 09:32", "i-1", "alice", "sam", "POST", "/bookings/1042/complete", func(r *audit.Request) { r.Action, r.Status, r.Fields = "Completed booking", 303, "note, done[], …" })
+	request("03-02 09:32", "i-1", "alice", "sam", "POST", "/bookings/1042/complete", func(r *audit.Request) { r.Action, r.Status, r.Fields = "Completed booking", 303, "title, internal_note, done[], …" })
 	request("03-02 09:33", "i-1", "alice", "sam", "GET", "/account/password", func(r *audit.Request) {
 		r.Status, r.Outcome, r.Refusal = 403, audit.OutcomeRefused, "denied_path"
 	})
@@ -143,6 +143,7 @@ func story() *audit.Batch {
 	request("03-07 22:05", "i-2", "bob", "sam", "GET", "/bookings/1042", func(r *audit.Request) { r.Banner = audit.BannerMarked })
 	request("03-07 22:10", "i-2", "bob", "sam", "DELETE", "/bookings/7", func(r *audit.Request) {
 		r.Status, r.Outcome, r.ClientIP = 0, audit.OutcomeInterrupted, "198.51.100.9"
+		r.Fields = "internal-note, Internal_note, internal_note[], an internal_note" // others that look like one
 	})
 	event("03-07 22:20", audit.EventObjectionRaised, "i-2", "bob", "sam", func(e *audit.Event) {
 		e.Reason, e.Detail = "I did not ask for this", `{"consequence":"locked","policy":"support"}`
