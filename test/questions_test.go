@@ -65,12 +65,17 @@ alice | kim | 03-10 10:00`,
 03-07 22:00 | bob | sam
 03-10 10:00 | alice | kim`,
 	"21": `03-02 09:32 | alice | sam | POST | /bookings/1042/complete | title, internal_note, done[], …`,
+	"22": `
+i-y | bob | kim | 01-30 09:00 | 01-30 09:01 | 2 | 0
+i-z | alice | kim | 01-31 09:00 | 01-31 09:05 | 1 | 1
+i-x | alice | olivia | 01-31 10:00 | 01-31 10:00 | 0 | 1`,
 	"20": `
 03-11 08:00 | audit_read | uma | 192.0.2.50
 03-11 08:05 | audit_exported | uma | 192.0.2.50`,
 }
 
-// story is what happened: four impersonations, what led to them and what came of them.
+// story is what happened: four impersonations, what led to them and what came of them; of three before nothing but the end is
+// left.
 func story() *audit.Batch {
 	people := map[string]string{"alice": "Alice Ng", "bob": "Bob Moss", "sam": "Sam Reed", "kim": "Kim Yu", "olivia": "Olivia Hart", "mallory": "Mallory", "uma": "Uma Roy"}
 	b := &audit.Batch{LogID: "storystorystoryx", From: 1, Token: "story"}
@@ -119,6 +124,12 @@ func story() *audit.Batch {
 	}
 	detail := func(text string) func(*audit.Event) { return func(e *audit.Event) { e.Detail = text } }
 
+	request("01-30 09:00", "i-y", "bob", "kim", "GET", "/rooms", nil)
+	request("01-30 09:01", "i-y", "bob", "kim", "GET", "/rooms", nil)
+	request("01-31 09:00", "i-z", "alice", "kim", "GET", "/rooms", nil)
+	event("01-31 09:05", audit.EventImpersonationEnded, "i-z", "alice", "kim", detail(`{"cause":"stopped","by":"alice","requests":9}`))
+	event("01-31 10:00", audit.EventImpersonationEnded, "i-x", "alice", "olivia", detail(`{"cause":"stopped","by":"alice","requests":4}`))
+
 	event("02-20 10:00", audit.EventImpersonationStarted, "i-0", "alice", "sam", started("Training", "T-0", "full"))
 	request("02-20 10:01", "i-0", "alice", "sam", "GET", "/", nil)
 	event("02-20 10:20", audit.EventImpersonationEnded, "i-0", "alice", "sam", detail(`{"cause":"stopped","by":"alice","requests":1}`))
@@ -126,7 +137,9 @@ func story() *audit.Batch {
 
 	event("03-02 09:30", audit.EventImpersonationStarted, "i-1", "alice", "sam", started("Booking 1042 is stuck", "T-1", "full"))
 	request("03-02 09:31", "i-1", "alice", "sam", "GET", "/bookings/1042", func(r *audit.Request) { r.Query, r.Banner = "tab=log", audit.BannerMarked })
-	request("03-02 09:32", "i-1", "alice", "sam", "POST", "/bookings/1042/complete", func(r *audit.Request) { r.Action, r.Status, r.Fields = "Completed booking", 303, "title, internal_note, done[], …" })
+	request("03-02 09:32", "i-1", "alice", "sam", "POST", "/bookings/1042/complete", func(r *audit.Request) {
+		r.Action, r.Status, r.Fields = "Completed booking", 303, "title, internal_note, done[], …"
+	})
 	request("03-02 09:33", "i-1", "alice", "sam", "GET", "/account/password", func(r *audit.Request) {
 		r.Status, r.Outcome, r.Refusal = 403, audit.OutcomeRefused, "denied_path"
 	})
