@@ -132,6 +132,10 @@ func TestPruneCommand(t *testing.T) {
 	prune(0, "Nothing to remove", "--config", config("\t\t\tretention 400d floor 90d\n"))
 	prune(1, "--keep: at least 90d", "--config", config("\t\t\tretention 400d floor 90d\n"), "--keep", "89d")
 	prune(1, "floor of the retention is forever", "--config", config("\t\t\tretention forever floor forever\n"))
+	// Also of somebody who says where the database is, whose configuration need not name who deletes.
+	floor := writeCaddyfile(t, "audit {\n\t\t\tjournal "+t.TempDir()+"\n\t\t\tretention 400d floor 90d\n\t\t}")
+	prune(0, "Nothing to remove", "--config", floor, "--dsn", srv.DSN)
+	prune(1, "--keep: at least 90d", "--config", floor, "--dsn", srv.DSN, "--keep", "89d")
 	prune(1, "--keep: at least forever", "--config", config("\t\t\tretention forever floor forever\n"), "--keep", "3000d")
 	if n := rows(); n != 10 {
 		t.Fatalf("%d rows are left by what the floor forbids", n)

@@ -19,7 +19,7 @@ const pruneTimeout = 4 * time.Hour
 
 func auditPruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "prune [--config <path> [--adapter <name>] | --dsn <dsn>]",
+		Use:   "prune [--config <path> [--adapter <name>]] [--dsn <dsn>]",
 		Short: "Removes from ClickHouse what the retention lets go",
 		Long: `
 Removes the rows that the gateway's events retention_applied in the database say are kept no longer, and whatever these
@@ -27,12 +27,13 @@ say, none younger than --keep, nor than the configuration's floor of the retenti
 able to delete: run it now and then, on another machine, with a user who may (impersonate_maintainer of
 deploy/clickhouse/users.sql). Run again it does nothing more.
 
-The database is the one of --dsn, or the configuration's maintainer. An SQLite audit is pruned by the gateway itself.`,
+The database is the one of --dsn, or the configuration's maintainer. With --dsn alone no configuration
+is read and no floor is known: give --config too where there is one. An SQLite audit is pruned by the gateway itself.`,
 		RunE: run(pruneAudit),
 	}
 	configFlags(cmd)
 	cmd.Flags().String("dsn", "", "The database and who may delete: clickhouse://maintainer:secret@host:9000/db; {env.NAME} and {file./path} are replaced")
-	cmd.Flags().String("keep", "30d", "Never remove what is younger than this, whatever the log says; not less than the configuration's floor")
+	cmd.Flags().String("keep", "30d", "Never remove what is younger than this, whatever the log says; not less than the floor of a configuration that is read")
 	cmd.Flags().Bool("dry-run", false, "Say what would be removed, and remove nothing")
 	cmd.Flags().Duration("timeout", pruneTimeout, "How long it may take; ClickHouse goes on with a deletion that was begun")
 	return cmd
@@ -112,23 +113,30 @@ func prune(ctx context.Context, out io.Writer, sink *clickhouse.Sink, before tim
 	return nil
 }
 
-// maintainer is who may delete, and the least that is kept: the configuration's floor, or as little as any.
+// maintainer is who may delete, and the least that is kept: the configuration's floor, or without one as little as any.
 func maintainer(cmd *cobra.Command) (dsn string, floor retention.Period, err error) {
 	const least retention.Period = 1
-	if dsn, _ := cmd.Flags().GetString("dsn"); dsn != "" {
-		err := resolve("--dsn", &dsn)
-		return dsn, least, err
+	if dsn, _ = cmd.Flags().GetString("dsn"); dsn != "" {
+		if err := resolve("--dsn", &dsn); err != nil || !cmd.Flags().Changed("config") {
+			return dsn, least, err
+		}
 	}
 	app, done, err := loadApp(cmd)
 	if err != nil {
 		return "", 0, err
 	}
 	defer done()
+	_, days, err := app.Audit.RetentionDays()
+	if err != nil {
+		return "", 0, err
+	}
 	for _, s := range app.sinks {
-		if ch, ok := s.(*ClickHouseSink); ok && ch.Maintainer != "" {
-			_, days, err := app.Audit.RetentionDays()
-			return ch.Maintainer, retention.Period(days), err
+		if ch, ok := s.(*ClickHouseSink); ok && dsn == "" {
+			dsn = ch.Maintainer
 		}
 	}
-	return "", 0, errors.New("nobody is named who may delete: give --dsn, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql)")
+	if dsn == "" {
+		return "", 0, errors.New("nobody is named who may delete: give --dsn, with a user who may (impersonate_maintainer of deploy/clickhouse/users.sql)")
+	}
+	return dsn, retention.Period(days), nil
 }
