@@ -52,6 +52,7 @@ func (s *share) gathered(n int) {
 // committed says how many shared a commit, and whether it waited for them.
 func (s *share) committed(n int, waited bool) {
 	switch {
+	case n == 0: // outcomes, which nobody waits for, say nothing of how many ask
 	case waited && n < worthWhile:
 		s.on, s.rest = false, restAfter
 	case s.rest > 0:

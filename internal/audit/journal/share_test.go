@@ -46,3 +46,15 @@ func TestShare(t *testing.T) {
 		})
 	}
 }
+
+// TestShareIgnoresOutcomes: a commit that nobody waits for neither ends the waiting of the others nor counts as one of
+// those that rest.
+func TestShareIgnoresOutcomes(t *testing.T) {
+	for _, s := range []share{{on: true, all: 8}, {rest: restAfter, came: 1}} {
+		want := s
+		s.committed(0, false)
+		if s != want {
+			t.Errorf("%+v became %+v", want, s)
+		}
+	}
+}
