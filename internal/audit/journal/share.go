@@ -3,8 +3,8 @@ package journal
 import "time"
 
 const (
-	// gatherTime is how long a commit waits at most for others to share it. At 5,000 requests a second it halves the CPU
-	// of recording; those who wait get their answer some 2 ms later.
+	// gatherTime is how long a commit waits at most for others to share it. At 5,000 requests a second recording one takes
+	// 7.0 to 7.8 µs of CPU, where commits waited for eight 10.6 to 15.8; a request waits 1.9 ms in the mean (docs/cost.md).
 	gatherTime = 4 * time.Millisecond
 	// worthWhile is how many appends must share a commit that waited, for the next to wait too. Fewer people are
 	// better served at once.
