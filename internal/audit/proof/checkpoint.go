@@ -29,7 +29,7 @@ func (l *logState) checkpoint(values []string) error {
 	}
 	// An older key's log may name the key that it is signed by in the rows before it.
 	if err := l.signed(c.Note); err != nil {
-		return wrong(KindCheckpointForged, "it is signed by none of the keys you trust: it is forged, or signing_key.pub of this log is not among them")
+		return wrong(KindCheckpointForged, l.unsigned(size, err))
 	}
 	if c.Size == l.size() {
 		if c.RootHash != l.last.RootHash && !lossBetween(l.anchor, t) {

@@ -101,32 +101,14 @@ func (v *verifier) unvouched() {
 	}
 }
 
-func (v *verifier) trust(key string) error {
-	n, err := note.NewVerifier(key)
-	if err != nil {
-		return fmt.Errorf("the verifier key %.80q: %w", key, err)
-	}
-	v.known[key] = n
-	return nil
-}
-
-// signed checks that a note is signed by a key that is trusted.
-func (v *verifier) signed(text string) error {
-	var list []note.Verifier
-	for _, n := range v.known {
-		list = append(list, n)
-	}
-	_, err := note.Open([]byte(text), note.VerifierList(list...))
-	return err
-}
-
 // logState is one log under way.
 type logState struct {
 	*verifier
 	log      Log
 	anchor   *audit.Tree // of the last good checkpoint; nil: rows before it are not there
 	last     *audit.Checkpoint
-	broken   map[uint64]bool // sizes of checkpoints that were found wrong
+	broken   map[uint64]bool   // sizes of checkpoints that were found wrong
+	strange  map[uint32]uint64 // the first checkpoint by each key that is not trusted, by its hash
 	witness  []witnessed
 	rows     *stream
 	keys     []string        // named by events of the segment
@@ -143,7 +125,7 @@ func (l *logState) found(kind string, r *Row, from, to uint64, what string) {
 }
 
 func (v *verifier) log(ctx context.Context, id string, witness []witnessed) (err error) {
-	l := &logState{verifier: v, log: Log{LogID: id}, anchor: new(audit.Tree), broken: map[uint64]bool{}, witness: witness, removed: v.removed[id]}
+	l := &logState{verifier: v, log: Log{LogID: id}, anchor: new(audit.Tree), broken: map[uint64]bool{}, strange: map[uint32]uint64{}, witness: witness, removed: v.removed[id]}
 	if l.rows, err = v.store.stream(ctx, id); err != nil {
 		return err
 	}
