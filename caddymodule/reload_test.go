@@ -287,3 +287,24 @@ func TestReloadUnderTraffic(t *testing.T) {
 		t.Errorf("%d connections were cut", cut.Load())
 	}
 }
+
+// TestReloadRecordsAgain: what is in force is in the audit once more when the same configuration is loaded again, as docs/auditing.md
+// has it done before retention removes the row.
+func TestReloadRecordsAgain(t *testing.T) {
+	w := newWorld(t)
+	w.mustLoad()
+	w.mustLoad()
+	db, err := sql.Open("sqlite", filepath.Join(w.dir, "audit.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	w.eventually("recording both", func() bool {
+		var rows, distinct int
+		err := db.QueryRowContext(t.Context(), `SELECT count(*), count(DISTINCT detail) FROM events WHERE type = 'config_loaded'`).Scan(&rows, &distinct)
+		if err != nil && !strings.Contains(err.Error(), "locked") || distinct > 1 {
+			t.Fatalf("%d rows, %d different, %v", rows, distinct, err)
+		}
+		return rows == 2
+	})
+}
