@@ -81,8 +81,21 @@ func TestFields(t *testing.T) {
 		b.fetch(tt.method, tt.path, tt.body, more...).want(http.StatusOK, fmt.Sprintf("%d [] %s", len(tt.body), tt.body))
 		want[tt.method+" "+tt.path] = tt.want
 	}
-	b.fetch("GET", "/override", "a=1", "Content-Type", formType, "X-Http-Method-Override", "DELETE").want(http.StatusOK)
-	want["GET /override"] = "a"
+	for _, tt := range []struct{ path, query, header, method, want string }{
+		{"/override", "", "X-Http-Method-Override", "DELETE", "a"},
+		{"/folded", "", "x_http_method_override", "DELETE", "a"},
+		{"/same", "", "X-Http-Method-Override", "get", ""},
+		{"/query", "?_method=put", "", "", "a"},
+		{"/escaped", "?_%6dethod=put", "", "", "a"},
+		{"/no-other", "?_method=get&payment_method=card", "", "", ""},
+	} {
+		headers := []string{"Content-Type", formType}
+		if tt.header != "" {
+			headers = append(headers, tt.header, tt.method)
+		}
+		b.fetch("GET", tt.path+tt.query, "a=1", headers...).want(http.StatusOK)
+		want["GET "+tt.path] = tt.want
+	}
 	b.fetch("POST", "/upgrade", "a=1", "Content-Type", formType, "Upgrade", "h2c").want(http.StatusOK) // it has a body all the same
 	want["POST /upgrade"] = "a"
 	b.fetch("POST", "/gzip", "\x1f\x8b", "Content-Type", jsonType, "Content-Encoding", "gzip").want(http.StatusOK)

@@ -48,8 +48,7 @@ func (s *Site) serveImpersonated(w http.ResponseWriter, r *http.Request, next Ne
 		rec.outcome(http.StatusOK, audit.OutcomeCompleted)
 		return nil
 	}
-	unsafe := !isSafe(r) || maySurprise(r)
-	if unsafe && !rec.durable() { // record before effect
+	if mayWrite(r) && !rec.durable() { // record before effect
 		rec.refused(noRecord.Status, "audit_unavailable")
 		problem.Write(w, r, noRecord)
 		return nil
@@ -107,7 +106,7 @@ func (s *Site) begin(r *http.Request, v *view, live *impersonation.Live, now tim
 	row.Action = s.actionOf(r)
 	row.RequestBytes = max(r.ContentLength, 0)
 	rec.body = countBody(r, live, s.Clock)
-	if s.RecordFields && rec.body != nil && (!isSafe(r) || maySurprise(r)) && r.Method != http.MethodConnect {
+	if s.RecordFields && rec.body != nil && r.Method != http.MethodConnect && mayWrite(r) {
 		rec.body.fields = fields.New(r.Header, r.ContentLength, s.Recorder.Field)
 	}
 	rec.intent, rec.err = s.Recorder.Intent(row)

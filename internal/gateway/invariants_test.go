@@ -74,7 +74,7 @@ func TestInvariant4StillAllowed(t *testing.T) {
 // TestInvariant5RecordBeforeEffect: while the disk hangs, nothing unsafe reaches the app, and of a safe request no byte
 // the browser.
 func TestInvariant5RecordBeforeEffect(t *testing.T) {
-	for _, method := range []string{"POST", "GET", "refused"} {
+	for _, method := range []string{"POST", "overridden", "GET", "refused"} {
 		t.Run(method, func(t *testing.T) {
 			w := newWorld(t, func(w *world) { w.options.Deny = []string{"/denied"} })
 			b := w.login("admin").begin("sam")
@@ -84,12 +84,15 @@ func TestInvariant5RecordBeforeEffect(t *testing.T) {
 
 			served := w.served.Load()
 			release := w.fs.Block(faultfs.Sync)
+			defer release() // also of a test that fails, whose world would never close
 			syncs := w.fs.Count(faultfs.Sync)
 			answers := make(chan *answer, 1)
 			go func() {
 				switch method {
 				case "POST":
 					answers <- b.fetch("POST", "/x", "a=b")
+				case "overridden":
+					answers <- b.fetch("GET", "/x?_%6dethod=put", "")
 				case "GET":
 					answers <- b.get("/")
 				default:

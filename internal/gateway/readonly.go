@@ -36,15 +36,8 @@ func (s *Site) reads(r *http.Request) bool {
 	return isWebSocket(r) || bodyReads(r)
 }
 
-// maySurprise tells, at the price of a few lookups, whether a request with a safe method may write all the same.
-func maySurprise(r *http.Request) bool {
-	for _, name := range overrideHeaders {
-		if r.Header[name] != nil {
-			return true
-		}
-	}
-	return r.URL.RawQuery != "" && strings.Contains(r.URL.RawQuery, "_method=")
-}
+// mayWrite tells whether a request may change something: by its method, or by an override of it in a header or the query.
+func mayWrite(r *http.Request) bool { return !isSafe(r) || overridden(r) }
 
 // overrideHeaders are how clients ask a framework to take a request for one of another method.
 var overrideHeaders = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
@@ -74,10 +67,12 @@ func rerouted(h http.Header) bool {
 // pathHeaders are such headers: of IIS's rewriting modules, and of what imitates them.
 var pathHeaders = []string{"X-Original-Url", "X-Rewrite-Url"}
 
+var folded = strings.NewReplacer("_", "-", ".", "-")
+
 // named tells whether name is one of those, as CGI and its heirs fold names.
 func named(name string, any []string) bool {
 	for _, o := range any {
-		if len(name) == len(o) && strings.EqualFold(strings.NewReplacer("_", "-", ".", "-").Replace(name), o) {
+		if len(name) == len(o) && strings.EqualFold(folded.Replace(name), o) {
 			return true
 		}
 	}

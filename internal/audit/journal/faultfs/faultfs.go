@@ -94,12 +94,12 @@ func (f *FS) Block(op Op) (release func()) {
 	f.mu.Lock()
 	f.blocks[op] = ch
 	f.mu.Unlock()
-	return func() {
+	return sync.OnceFunc(func() {
 		f.mu.Lock()
 		delete(f.blocks, op)
 		f.mu.Unlock()
 		close(ch)
-	}
+	})
 }
 
 // Count is how often an operation was asked for.
