@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -221,16 +220,20 @@ func useSinks(t *testing.T, r *audit.Recorder, o audit.ShipOptions, sinks ...aud
 	}
 }
 
-// eventually waits for a condition that other goroutines bring about.
+// eventually waits for a condition that other goroutines bring about. It leaves them the processors meanwhile: many tests
+// run at a time.
 func eventually(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
 	for !met() {
-		if ctx.Err() != nil {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
 			t.Fatalf("never: %s", what)
 		}
-		runtime.Gosched()
 	}
 }
 

@@ -73,8 +73,8 @@ func TestWitness(t *testing.T) {
 	begin := func() {
 		useWitness(t, r, w)
 		useSinks(t, r, quickly, sink)
+		r.SealEvery(2, time.Hour) // first: a wait that has begun would go on as it was
 		signWith(r, signer)
-		r.SealEvery(2, time.Hour)
 	}
 	begin() // 1: signing_key_changed
 	event(t, r, audit.Event{Type: audit.EventLogin})
@@ -120,8 +120,8 @@ func TestWitnessHoldsUpLittle(t *testing.T) {
 	w, sink := &kept{err: errWitness}, newMemory("memory")
 	useWitness(t, r, w)
 	useSinks(t, r, audit.ShipOptions{BatchRows: 10, BatchTime: time.Millisecond}, sink)
-	signWith(r, newSigner(t))
 	r.SealEvery(1, time.Hour)
+	signWith(r, newSigner(t))
 	most, rows := int64(0), 1
 	for n := 0; n < 2000; n++ {
 		event(t, r, audit.Event{Type: audit.EventLogin, Detail: strings.Repeat("x", 1000)})
