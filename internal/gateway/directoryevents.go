@@ -24,8 +24,8 @@ type DirectoryEvents struct {
 	done   chan struct{} // closed when the queue is empty after it
 }
 
-// maxQueued bounds the events that wait to be written. A source that loses its head may deactivate everybody. Their room,
-// 3 MB, is taken at once: a process as small as this collects garbage less often with it, which is 5 % of a request's CPU.
+// maxQueued bounds the events that wait to be written: a source that loses its head may deactivate everybody while the disk
+// hangs. A channel takes their room, 3 MB, at once (docs/cost.md says what else that does); what is beyond is logged.
 const maxQueued = 10_000
 
 // NewDirectoryEvents starts writing.
