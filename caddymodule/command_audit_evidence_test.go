@@ -2,12 +2,15 @@ package caddymodule
 
 import (
 	"archive/zip"
+	"database/sql"
 	"errors"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/clickhouse"
@@ -78,7 +81,7 @@ func TestEvidenceAtTheEdge(t *testing.T) {
 			if code != 0 {
 				t.Fatal(errs)
 			}
-			if out := verify(left); !strings.Contains(out, "removed by retention: its start, and maybe more of it, in rows 1 to 6 of the log") {
+			if out := verify(left); !strings.Contains(out, "removed by retention: its start and 0 of its requests, in rows 1 to 6 of the log") {
 				t.Errorf("of what is left:\n%s", out)
 			}
 			report := unzipped(t, left, "report.html")
@@ -94,6 +97,89 @@ func TestEvidenceAtTheEdge(t *testing.T) {
 				t.Errorf("of one that is gone: code %d, %s", code, errs)
 			}
 		})
+	}
+}
+
+// TestNoEvidenceWithoutAStart: what retention removed before is no cover for a start that somebody else has removed.
+func TestNoEvidenceWithoutAStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit.db")
+	sink, err := sqlite.Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key := aged(t, sink, 3)
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err == nil {
+		_, err = db.ExecContext(t.Context(), "DELETE FROM events WHERE seq <= 4")
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	output := filepath.Join(t.TempDir(), "pack.zip")
+	_, errs, code := execute(t, auditCommand(), "evidence", "half", "--key", key, "--output", output, "--sqlite", file)
+	if code != 1 || !strings.Contains(errs, "no event says that retention removed it; audit verify says more") {
+		t.Errorf("code %d, %s", code, errs)
+	}
+	if _, err := os.Stat(output); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a pack is there: %v", err)
+	}
+	out, errs, code := execute(t, auditCommand(), "impersonations", "--sqlite", file)
+	if code != 0 || !strings.Contains(out, "not by the retention: run audit verify") {
+		t.Errorf("code %d, %s%s", code, out, errs)
+	}
+}
+
+// TestEvidenceThatNobodySigned: where only the gateway can say which requests retention removed, the command tells what
+// whoever checks its pack will be told.
+func TestEvidenceThatNobodySigned(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "audit.db")
+	sink, err := sqlite.Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := audit.Open(audit.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SealEvery(1, time.Minute)
+	r.UseSigner(func() (*audit.Signer, error) { return audit.OwnSigner(dir) })
+	event := func(kind, id, detail string) {
+		t.Helper()
+		if err := r.Event(t.Context(), audit.Event{Type: kind, ImpersonationID: id, ActorUsername: "alice", TargetUsername: "sam", Detail: detail}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	event(audit.EventImpersonationStarted, "half", `{"policy":"support"}`)
+	for through := range 2 {
+		in, err := r.Intent(&audit.Request{ImpersonationID: "half", ActorUsername: "alice", TargetUsername: "sam", Method: "GET", Path: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Done(audit.Outcome{Status: 200, Outcome: audit.OutcomeCompleted})
+		event(audit.EventLogin, "", "")
+		if through == 0 {
+			event(audit.EventRetentionApplied, "", audit.Detail("log", r.LogID(), "through", r.LastSeq()-1))
+		}
+	}
+	event(audit.EventImpersonationEnded, "half", `{"cause":"stopped"}`)
+	if err := errors.Join(r.UseSinks(t.Context(), audit.ShipOptions{}, sink), r.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if sink, err = sqlite.Open(t.Context(), file); err == nil {
+		err = errors.Join(sink.Remove(t.Context(), audit.Prefix{LogID: r.LogID(), Through: 3}), sink.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack, key := filepath.Join(t.TempDir(), "pack.zip"), filepath.Join(dir, "signing_key.pub")
+	_, errs, code := execute(t, auditCommand(), "evidence", "half", "--key", key, "--output", pack, "--sqlite", file)
+	if code != 0 || !strings.Contains(errs, "Retention has removed 1 of its requests. This pack can't show that") {
+		t.Errorf("code %d, %s", code, errs)
+	}
+	out, errs, code := execute(t, auditCommand(), "verify", "--evidence", pack, "--key", key)
+	if code != exitFound || !strings.Contains(out, "request 1 of the impersonation is not there: maybe retention removed it, but the manifest is not signed") {
+		t.Errorf("code %d, %s%s", code, out, errs)
 	}
 }
 

@@ -114,8 +114,11 @@ func listImpersonations(ctx context.Context, r *reading) error {
 
 // reasonOf is the reason given; it went with the start.
 func reasonOf(i *audit.Impersonation) string {
-	if i.BeginningRemoved {
+	switch {
+	case i.BeginningRemoved:
 		return "(its beginning was removed: older than the audit is kept)"
+	case i.BeginningMissing:
+		return "(its beginning is missing, and not by the retention: run audit verify)"
 	}
 	return i.Reason
 }
@@ -222,7 +225,7 @@ func (r *reading) show(ctx context.Context, id string) error {
 			return err
 		}
 		allowed := "policy " + i.Policy + ", mode " + i.Mode
-		if i.BeginningRemoved {
+		if i.Headless() {
 			allowed = "a policy that is not known any more, mode " + i.Mode
 		}
 		facts := [][2]string{

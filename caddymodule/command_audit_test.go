@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -103,14 +102,24 @@ func TestAuditCommands(t *testing.T) {
 	}
 }
 
-// TestAuditCommandsHeadless: an impersonation whose start retention has removed is shown as what is left of it.
+// TestAuditCommandsHeadless: an impersonation whose start is not there is shown as what is left of it, and why.
 func TestAuditCommandsHeadless(t *testing.T) {
 	file := auditFile(t)
 	sink, err := sqlite.Open(t.Context(), file)
-	if err == nil {
-		err = errors.Join(sink.Remove(t.Context(), audit.Prefix{LogID: "kxp3vbq2mwu7zdnc", Through: 2}), sink.Close())
-	}
 	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	const log = "kxp3vbq2mwu7zdnc"
+	if err := sink.Remove(t.Context(), audit.Prefix{LogID: log, Through: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, _ := execute(t, auditCommand(), "show", "imp-1", "--sqlite", file); !strings.Contains(out, "(its beginning is missing, and not by the retention: run audit verify)") {
+		t.Errorf("nothing lets it go: %s", out)
+	}
+	applied := &audit.Event{Time: time.Now(), LogID: log, Seq: 6, Type: audit.EventRetentionApplied, Detail: audit.Detail("log", log, "through", 2)}
+	applied.Hash()
+	if err := sink.Write(t.Context(), &audit.Batch{LogID: log, From: 6, To: 6, Token: "u", Events: []*audit.Event{applied}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

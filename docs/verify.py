@@ -194,10 +194,24 @@ def stored(files):
     return body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(files), len(files), len(directory), len(body), 0)
 
 def removed(rows, own):
-    """What a signed row says of those before the impersonation's: the log, and the last that retention let go."""
-    said = [json.loads(r["detail"]) for r in rows if r["table"] == "events" and r["type"] == "retention_applied"]
-    first = lambda log: min((r["seq"] for r in own if r["log_id"] == log), default=0)
-    return next(((d["log"], d["through"]) for d in said if 1 <= d["through"] < first(d["log"])), None)
+    """What a signed row says of those before the impersonation's that are left: the log, the last that retention let go,
+    whether the start, which is not there, must have been one of them, and whether all that are not there were."""
+    start = any(r.get("type") == "impersonation_started" for r in own)
+    best = None
+    for row in rows:
+        if row["table"] != "events" or row["type"] != "retention_applied":
+            continue
+        said = json.loads(row["detail"])
+        log, through = said.get("log"), said.get("through", 0)
+        first = min((r["seq"] for r in own if r["log_id"] == log), default=0)
+        if through < 1 or first < 2 or start and through >= first:
+            continue
+        ends = [json.loads(r["detail"]) for r in own if r["log_id"] == log and r.get("type") == "impersonation_ended"]
+        place = max((d.get("start_seq", 0) for d in ends), default=0)  # of the start, as the end says
+        shown = not start and (through >= first - 1 or 1 <= place <= through)
+        if not best or shown and not best[2]:
+            best = log, min(through, first - 1), shown, through >= first - 1
+    return best
 
 def check_pack(path, keys):
     whole = open(path, "rb").read()
@@ -237,24 +251,26 @@ def check_pack(path, keys):
     have = {r["impersonation_seq"] for r in rows if r["table"] == "requests" and r["impersonation_id"] == about}
     own = [r for r in rows if r["impersonation_id"] == about]
     gone = removed([r for r in rows if r["proven"]], own)
-    headless = gone and not any(r.get("type") == "impersonation_started" for r in own)
-    if head != (["removed %s 1-%d" % gone] if gone else []):
+    if head != (["removed %s 1-%d" % gone[:2]] if gone else []):
         found.append("manifest: what it says of retention is not what the rows say")
-    for row in rows:
-        if row["table"] == "events" and row["type"] == "impersonation_ended" and row["impersonation_id"] == about:
-            for seq in set(range(1, json.loads(row["detail"])["requests"] + 1)) - have:
-                if headless and seq < min(have, default=seq + 1):
-                    continue
-                found.append("missing: request %d of the impersonation" % seq)
+    unsigned = "\n\n" not in manifest
+    vouched = not unsigned and bool(signed(keys, manifest))
+    headless, taken = gone and gone[2], 0
+    said = [json.loads(r["detail"])["requests"] for r in own if r["table"] == "events" and r["type"] == "impersonation_ended"]
+    for seq in set(range(1, max(said or have, default=0) + 1)) - have:
+        if headless and (vouched or gone[3] and seq < min(have, default=seq + 1)):
+            taken += 1  # the gateway, which has signed, has seen that no row after those is missing
+        else:
+            found.append("missing: request %d of the impersonation" % seq)
     if gone:
-        print("removed by retention: rows 1 to %d of log %s" % gone[::-1])
+        print("removed by retention: rows 1 to %d of log %s" % gone[1::-1])
     if headless:
-        print("its start is one of them, and maybe more of it; that no more is missing only the whole log can show")
+        print("its start is one of them, and %d of its requests; that no more is missing only the whole log can show" % taken)
     elif not any(r["table"] == "events" and r["type"] == "impersonation_started" for r in own):
         found.append("missing: the start of the impersonation")
-    if "\n\n" not in manifest:
+    if unsigned:
         print("The manifest is not signed: trust rows.jsonl; report.html and the like only as far as who gave you this.")
-    elif not signed(keys, manifest):
+    elif not vouched:
         found.append("manifest: signed by none of the keys you trust, or changed")
     print("impersonation %s: %d rows, %d checkpoints" % (about, len(rows), len(notes)))
 

@@ -11,7 +11,9 @@ type Counts struct {
 	Requests uint64
 	// First and Last are the Seq of its first and last row so far, events included; 0: none.
 	First, Last uint64
-	Ended       bool // its impersonation_ended event is recorded
+	// Start is the Seq of its impersonation_started event; 0: this log has none.
+	Start uint64
+	Ended bool // its impersonation_ended event is recorded
 }
 
 // keepEnded is how many ended impersonations are remembered, for requests that were under way at the end.
@@ -79,7 +81,10 @@ func (c *counters) event(e *Event) {
 		n = c.get(e.ImpersonationID)
 	}
 	n.row(e.Seq)
-	if e.Type == EventImpersonationEnded {
+	switch {
+	case e.Type == EventImpersonationStarted && n.Start == 0:
+		n.Start = e.Seq
+	case e.Type == EventImpersonationEnded:
 		c.end(e.ImpersonationID)
 	}
 }
@@ -103,8 +108,9 @@ func (c *counters) end(id string) {
 	}
 }
 
-// endDetail is the Detail of an impersonation_ended event with the number of requests in it.
-func endDetail(detail string, requests uint64) string {
+// endDetail is the Detail of an impersonation_ended event with the number of requests in it, and where its start is: so what
+// is left once retention has removed the start can show that the start was among the rows that were let go.
+func endDetail(detail string, n Counts) string {
 	fields := map[string]json.RawMessage{}
 	if json.Unmarshal([]byte(detail), &fields) != nil || fields == nil {
 		fields = map[string]json.RawMessage{}
@@ -112,7 +118,10 @@ func endDetail(detail string, requests uint64) string {
 			fields["cause"] = encodeJSON(detail)
 		}
 	}
-	fields["requests"] = encodeJSON(requests)
+	fields["requests"] = encodeJSON(n.Requests)
+	if n.Start > 0 {
+		fields["start_seq"] = encodeJSON(n.Start)
+	}
 	return string(encodeJSON(fields))
 }
 

@@ -100,13 +100,18 @@ type Impersonation struct {
 	Requests uint64     `json:"requests"`
 	Writes   uint64     `json:"writes"` // methods other than GET, HEAD, OPTIONS, TRACE that were not refused
 	Refusals uint64     `json:"refusals"`
-	// LogID and Seq are the place of its start in the log; of its end, if BeginningRemoved.
+	// LogID and Seq are the place of its start in the log; of its end, if [Impersonation.Headless].
 	LogID string `json:"log_id"`
 	Seq   uint64 `json:"seq"`
 	// BeginningRemoved: retention has removed its start, and maybe more. Reason, ticket, policy, site and address are not
 	// known, Started is by what the end says, and the counts are of what is left.
 	BeginningRemoved bool `json:"beginning_removed,omitempty"`
+	// BeginningMissing is like BeginningRemoved, but no event of the log lets the start go: audit verify tells more.
+	BeginningMissing bool `json:"beginning_missing,omitempty"`
 }
+
+// Headless tells whether its start is not there: all that is known of it is by its end.
+func (i *Impersonation) Headless() bool { return i.BeginningRemoved || i.BeginningMissing }
 
 // Extent is how much there is.
 type Extent struct {
@@ -123,6 +128,8 @@ type Sealed struct {
 	Checkpoint, Before *Checkpoint
 	// Leaves are the leaf hashes of the rows between, by their place.
 	Leaves map[uint64][32]byte
+	// Changed are the places of those that do not say what was hashed.
+	Changed []uint64
 }
 
 // Entry is one row of a timeline: either a request or an event.
@@ -137,6 +144,14 @@ func (e *Entry) Time() time.Time {
 		return e.Request.Time
 	}
 	return e.Event.Time
+}
+
+// Place is where in which log it is.
+func (e *Entry) Place() (logID string, seq uint64) {
+	if e.Request != nil {
+		return e.Request.LogID, e.Request.Seq
+	}
+	return e.Event.LogID, e.Event.Seq
 }
 
 // Action is a request as people read it.

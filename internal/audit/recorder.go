@@ -181,7 +181,7 @@ func (r *Recorder) append(e *Event) (journal.Ticket, error) {
 func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 	e.LogID = r.logID
 	if e.Type == EventImpersonationEnded {
-		e.Detail = endDetail(e.Detail, r.counts.of(e.ImpersonationID).Requests)
+		e.Detail = endDetail(e.Detail, r.counts.of(e.ImpersonationID))
 	}
 	e.clean(r.clock.Now)
 	e.Seq = r.nextSeq

@@ -34,7 +34,7 @@ func TestStory(t *testing.T) {
 	second := row("two", "i-1")
 	second.Path, second.Query = "/a\x00b", "q=1&access_token=abc"
 	do(t, r, second, completed)
-	if got := r.Counts("i-1"); got != (audit.Counts{Requests: 2, First: 2, Last: 3}) {
+	if got := r.Counts("i-1"); got != (audit.Counts{Requests: 2, First: 2, Last: 3, Start: 2}) {
 		t.Errorf("counts %+v", got)
 	}
 	event(t, r, audit.Event{Type: audit.EventImpersonationEnded, ImpersonationID: "i-1", Detail: "stopped"})
@@ -59,7 +59,7 @@ func TestStory(t *testing.T) {
 		}
 	}
 	want := []string{
-		"1 login ", "2 impersonation_started ", `4 impersonation_ended {"cause":"stopped","requests":2}`,
+		"1 login ", "2 impersonation_started ", `4 impersonation_ended {"cause":"stopped","requests":2,"start_seq":2}`,
 		"3 2 completed /a\uFFFDb q=1&access_token=[redacted]", "5 1 severed /bookings/17 ", "6 0 completed /bookings/17 ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -142,14 +142,18 @@ func TestCountsSurvive(t *testing.T) {
 	options := audit.Options{Dir: t.TempDir(), SegmentBytes: 4096}
 	for round := range 5 {
 		r := open(t, options)
+		if round == 0 {
+			event(t, r, audit.Event{Type: audit.EventLogin})
+			event(t, r, audit.Event{Type: audit.EventImpersonationStarted, ImpersonationID: "live"})
+		}
 		for i := range 30 {
 			do(t, r, row("", "live"), completed)
 			id := fmt.Sprintf("ended %d.%d", round, i)
 			do(t, r, row("", id), completed)
 			event(t, r, audit.Event{Type: audit.EventImpersonationEnded, ImpersonationID: id, Detail: `{"cause":"idle"}`})
 		}
-		if got := r.Counts("live").Requests; got != uint64(30*(round+1)) {
-			t.Errorf("round %d: %d requests", round, got)
+		if got := r.Counts("live"); got.Requests != uint64(30*(round+1)) || got.Start != 2 {
+			t.Errorf("round %d: %+v", round, got)
 		}
 		if got := r.Counts("ended 0.3"); got.Requests != 1 || !got.Ended {
 			t.Errorf("round %d: ended %+v", round, got)

@@ -122,6 +122,9 @@ func (r *Recorder) replay(rec journal.Record) error {
 			if c.First != 0 {
 				have.First = c.First
 			}
+			if c.Start != 0 {
+				have.Start = c.Start
+			}
 		}
 		for _, id := range s.EndedNow {
 			r.counts.end(id)

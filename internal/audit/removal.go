@@ -15,3 +15,17 @@ func RemovalOf(detail string) (r Removal) {
 	}
 	return r
 }
+
+// End is what an event impersonation_ended says of the log it is in.
+type End struct {
+	Requests uint64 `json:"requests"`  // how many there were
+	StartSeq uint64 `json:"start_seq"` // Seq of the start; 0: it is in another log, or the end is of an earlier version
+}
+
+// EndOf is what the event's detail says; empty for one that is none.
+func EndOf(detail string) (e End) {
+	if json.Unmarshal([]byte(detail), &e) != nil {
+		return End{}
+	}
+	return e
+}

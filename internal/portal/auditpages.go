@@ -211,8 +211,8 @@ func (p *portal) serveAudit(w http.ResponseWriter, r *http.Request, v *viewer) {
 		if row.Active {
 			row.End = t.GoesOn
 		}
-		if i.BeginningRemoved {
-			row.Reason = t.BeginningRemoved
+		if i.Headless() {
+			row.Reason = t.Beginning(i)
 		}
 		d.List.Impersonations = append(d.List.Impersonations, row)
 	}

@@ -67,16 +67,23 @@ func TestAuditPagesHeadless(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := a.login("auditor")
-	for _, path := range []string{auditPages, auditPages + "/impersonations/imp-1"} {
-		got := b.get(path).want(t, http.StatusOK, "Alice Ng (admin)", "Sam Reed (sam)", "Its beginning was removed", "stopped", "0:10:00")
-		if strings.Contains(got.body, "<no value>") || strings.Contains(got.body, "goes on</span>") {
-			t.Errorf("%s: %s", path, got.body)
+	shows := func(because, field string) {
+		t.Helper()
+		for _, path := range []string{auditPages, auditPages + "/impersonations/imp-1"} {
+			got := b.get(path).want(t, http.StatusOK, "Alice Ng (admin)", "Sam Reed (sam)", because, "stopped", "0:10:00")
+			if strings.Contains(got.body, "<no value>") || strings.Contains(got.body, "goes on</span>") {
+				t.Errorf("%s: %s", path, got.body)
+			}
+		}
+		rows := b.json("GET", auditAPI+"impersonations", "").want(t, http.StatusOK).list(t, "impersonations")
+		if len(rows) != 1 || rows[0][field] != true || rows[0]["requests"] != 2.0 {
+			t.Errorf("no %s: %v", field, rows)
 		}
 	}
-	rows := b.json("GET", auditAPI+"impersonations", "").want(t, http.StatusOK).list(t, "impersonations")
-	if len(rows) != 1 || rows[0]["beginning_removed"] != true || rows[0]["requests"] != 2.0 {
-		t.Errorf("%v", rows)
-	}
+	shows("Its beginning is missing, and not because of", "beginning_missing")
+	applied := happened(time.Second, audit.EventRetentionApplied, "", audit.Detail("log", "kxp3vbq2mwu7zdnc", "through", 2))
+	a.write(applied)
+	shows("Its beginning was removed", "beginning_removed")
 }
 
 // TestAuditPagesEscape: what apps and people put into rows is text on every page.

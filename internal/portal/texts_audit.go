@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/lang"
 )
 
@@ -16,7 +17,7 @@ type auditTexts struct {
 	Audit, Impersonations, Events, Activity, Lead, EventsLead, ActivityLead string
 
 	// Filters.
-	Actor, Target, From, To, Outcome, Type, Search, Apply, Clear, AnyOutcome, AnyType, GoesOn, BeginningRemoved, Filters, UTC string
+	Actor, Target, From, To, Outcome, Type, Search, Apply, Clear, AnyOutcome, AnyType, GoesOn, BeginningRemoved, BeginningMissing, Filters, UTC string
 
 	// Lists. Rows has a number.
 	Rows, FirstRows, MoreRows, LastRows, Empty, EmptyText, NoneYet, NoneYetText, More, First, ExportCSV, ExportJSONL, BadFilter string
@@ -50,6 +51,14 @@ func (t *auditTexts) count(n int, first, last bool) string {
 	return fmt.Sprintf(t.MoreRows, n)
 }
 
+// Beginning says why the start of an impersonation is not there.
+func (t *auditTexts) Beginning(i *audit.Impersonation) string {
+	if i.BeginningMissing {
+		return t.BeginningMissing
+	}
+	return t.BeginningRemoved
+}
+
 // clock is a length of time as every language reads it: 1:02:03.
 func clockOf(d time.Duration) string {
 	s := int(max(d, 0) / time.Second)
@@ -64,7 +73,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Lead: "Who used whose account, when and why. That you read this is recorded too.", EventsLead: "What else must not happen unseen. That you read this is recorded too.",
 		ActivityLead: "How much was done in others' accounts, and what is worth a look. Days and hours are in UTC.",
 		Actor:        "Actor", Target: "Target", From: "From", To: "To", Outcome: "End", Type: "Type", Search: "Search", Apply: "Show", Clear: "Clear", AnyOutcome: "Any", AnyType: "Any",
-		GoesOn: "goes on", BeginningRemoved: "Its beginning was removed: it was older than the audit is kept.", Filters: "Filters", UTC: "Times are in UTC.",
+		GoesOn: "goes on", BeginningRemoved: "Its beginning was removed: it was older than the audit is kept.",
+		BeginningMissing: "Its beginning is missing, and not because of how long the audit is kept: run audit verify.", Filters: "Filters", UTC: "Times are in UTC.",
 		Rows: "%d found", FirstRows: "The first %d; there are more", MoreRows: "The next %d", LastRows: "The last %d", Empty: "Nothing found", EmptyText: "Nothing in the audit fits these filters.", NoneYet: "Nothing yet", NoneYetText: "It appears here a few seconds after it was recorded.",
 		More: "Show more", First: "Back to the beginning", ExportCSV: "Export as CSV", ExportJSONL: "Export as JSON lines", BadFilter: "This can't be asked for.",
 		Who: "Actor", Whom: "Target", Reason: "Reason", Ticket: "Ticket", Mode: "Mode", Policy: "Policy", Site: "Site", Address: "Address", Started: "Started", Ended: "Ended", Lasted: "Lasted",
@@ -83,7 +93,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Lead: "Wer wessen Konto benutzt hat, wann und warum. Auch dass Sie dies lesen, wird protokolliert.", EventsLead: "Was sonst nicht ungesehen geschehen darf. Auch dass Sie dies lesen, wird protokolliert.",
 		ActivityLead: "Wie viel in fremden Konten getan wurde und was einen Blick wert ist. Tage und Stunden sind in UTC.",
 		Actor:        "Handelnde Person", Target: "Benutztes Konto", From: "Von", To: "Bis", Outcome: "Ende", Type: "Art", Search: "Suche", Apply: "Anzeigen", Clear: "Zurücksetzen", AnyOutcome: "Alle", AnyType: "Alle",
-		GoesOn: "läuft noch", BeginningRemoved: "Der Anfang wurde gelöscht: Er war älter, als das Protokoll aufbewahrt wird.", Filters: "Filter", UTC: "Zeiten sind in UTC.",
+		GoesOn: "läuft noch", BeginningRemoved: "Der Anfang wurde gelöscht: Er war älter, als das Protokoll aufbewahrt wird.",
+		BeginningMissing: "Der Anfang fehlt, und nicht wegen der Aufbewahrungsdauer: Bitte audit verify ausführen.", Filters: "Filter", UTC: "Zeiten sind in UTC.",
 		Rows: "%d gefunden", FirstRows: "Die ersten %d; es gibt mehr", MoreRows: "Die nächsten %d", LastRows: "Die letzten %d", Empty: "Nichts gefunden", EmptyText: "Nichts im Protokoll passt zu diesen Filtern.", NoneYet: "Noch nichts", NoneYetText: "Es erscheint hier einige Sekunden, nachdem es aufgezeichnet wurde.",
 		More: "Mehr anzeigen", First: "Zurück zum Anfang", ExportCSV: "Als CSV exportieren", ExportJSONL: "Als JSON-Zeilen exportieren", BadFilter: "Danach kann nicht gefragt werden.",
 		Who: "Handelnde Person", Whom: "Benutztes Konto", Reason: "Grund", Ticket: "Ticket", Mode: "Modus", Policy: "Regel", Site: "Website", Address: "Adresse", Started: "Begonnen", Ended: "Beendet", Lasted: "Dauer",
@@ -102,7 +113,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Lead: "Qui a utilisé le compte de qui, quand et pourquoi. Votre lecture est enregistrée aussi.", EventsLead: "Ce qui ne doit pas non plus passer inaperçu. Votre lecture est enregistrée aussi.",
 		ActivityLead: "Ce qui a été fait dans les comptes d’autrui, et ce qui mérite un regard. Jours et heures en UTC.",
 		Actor:        "Auteur", Target: "Compte utilisé", From: "Du", To: "Au", Outcome: "Fin", Type: "Type", Search: "Recherche", Apply: "Afficher", Clear: "Effacer", AnyOutcome: "Toutes", AnyType: "Tous",
-		GoesOn: "en cours", BeginningRemoved: "Son début a été supprimé : il dépassait la durée de conservation.", Filters: "Filtres", UTC: "Les heures sont en UTC.",
+		GoesOn: "en cours", BeginningRemoved: "Son début a été supprimé : il dépassait la durée de conservation.",
+		BeginningMissing: "Son début manque, et pas à cause de la durée de conservation : exécutez audit verify.", Filters: "Filtres", UTC: "Les heures sont en UTC.",
 		Rows: "%d trouvés", FirstRows: "Les %d premiers ; il y en a d’autres", MoreRows: "Les %d suivants", LastRows: "Les %d derniers", Empty: "Rien trouvé", EmptyText: "Rien dans l’audit ne correspond à ces filtres.", NoneYet: "Rien pour l’instant", NoneYetText: "Cela apparaît ici quelques secondes après l’enregistrement.",
 		More: "Afficher plus", First: "Retour au début", ExportCSV: "Exporter en CSV", ExportJSONL: "Exporter en lignes JSON", BadFilter: "Cette demande n’est pas possible.",
 		Who: "Auteur", Whom: "Compte utilisé", Reason: "Raison", Ticket: "Ticket", Mode: "Mode", Policy: "Règle", Site: "Site", Address: "Adresse", Started: "Début", Ended: "Fin", Lasted: "Durée",
@@ -121,7 +133,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Lead: "Quién usó la cuenta de quién, cuándo y por qué. También se registra que usted lee esto.", EventsLead: "Qué más no debe pasar inadvertido. También se registra que usted lee esto.",
 		ActivityLead: "Cuánto se hizo en cuentas ajenas y qué merece una mirada. Días y horas en UTC.",
 		Actor:        "Quién", Target: "Cuenta usada", From: "Desde", To: "Hasta", Outcome: "Fin", Type: "Tipo", Search: "Búsqueda", Apply: "Mostrar", Clear: "Borrar", AnyOutcome: "Cualquiera", AnyType: "Cualquiera",
-		GoesOn: "en curso", BeginningRemoved: "Su comienzo se eliminó: superaba el tiempo de conservación.", Filters: "Filtros", UTC: "Las horas están en UTC.",
+		GoesOn: "en curso", BeginningRemoved: "Su comienzo se eliminó: superaba el tiempo de conservación.",
+		BeginningMissing: "Falta su comienzo, y no por el tiempo de conservación: ejecute audit verify.", Filters: "Filtros", UTC: "Las horas están en UTC.",
 		Rows: "%d encontrados", FirstRows: "Los primeros %d; hay más", MoreRows: "Los %d siguientes", LastRows: "Los últimos %d", Empty: "Nada encontrado", EmptyText: "Nada en la auditoría cumple estos filtros.", NoneYet: "Nada todavía", NoneYetText: "Aparece aquí unos segundos después de registrarse.",
 		More: "Mostrar más", First: "Volver al principio", ExportCSV: "Exportar como CSV", ExportJSONL: "Exportar como líneas JSON", BadFilter: "Eso no se puede pedir.",
 		Who: "Quién", Whom: "Cuenta usada", Reason: "Motivo", Ticket: "Ticket", Mode: "Modo", Policy: "Regla", Site: "Sitio", Address: "Dirección", Started: "Inicio", Ended: "Fin", Lasted: "Duración",
@@ -140,7 +153,8 @@ var auditLanguages = lang.Texts[*auditTexts]{
 		Lead: "誰が誰のアカウントを、いつ、なぜ使ったか。この閲覧も記録されます。", EventsLead: "そのほか見逃してはならない出来事。この閲覧も記録されます。",
 		ActivityLead: "他人のアカウントで行われた操作の量と、確認すべき点。日時は UTC です。",
 		Actor:        "操作者", Target: "対象アカウント", From: "開始日", To: "終了日", Outcome: "終了理由", Type: "種類", Search: "検索", Apply: "表示", Clear: "クリア", AnyOutcome: "すべて", AnyType: "すべて",
-		GoesOn: "継続中", BeginningRemoved: "開始部分は保存期間を過ぎたため削除されました。", Filters: "絞り込み", UTC: "時刻は UTC です。",
+		GoesOn: "継続中", BeginningRemoved: "開始部分は保存期間を過ぎたため削除されました。",
+		BeginningMissing: "開始部分がありません。保存期間によるものではありません。audit verify を実行してください。", Filters: "絞り込み", UTC: "時刻は UTC です。",
 		Rows: "%d 件", FirstRows: "最初の %d 件(続きがあります)", MoreRows: "次の %d 件", LastRows: "最後の %d 件", Empty: "見つかりません", EmptyText: "条件に合う記録はありません。", NoneYet: "まだありません", NoneYetText: "記録の数秒後にここに表示されます。",
 		More: "さらに表示", First: "最初に戻る", ExportCSV: "CSV で書き出す", ExportJSONL: "JSON Lines で書き出す", BadFilter: "この条件では検索できません。",
 		Who: "操作者", Whom: "対象アカウント", Reason: "理由", Ticket: "チケット", Mode: "モード", Policy: "ポリシー", Site: "サイト", Address: "アドレス", Started: "開始", Ended: "終了", Lasted: "時間",

@@ -99,21 +99,20 @@ func saying(r *row) (columns []audit.Column, values []string) {
 	return columns, values
 }
 
-// earlierVerifiers are the SHA-256 of verify.py as it was in packs of earlier versions.
-var earlierVerifiers = map[string]bool{
-	"bd0ee01bebd685cb62fdf463ce6c7351c15ff607b5ab34cd1bb1fa57ec4ecbdd": true, // before the column fields
+// earlierFiles are the SHA-256 of what was the same in every pack of an earlier version.
+var earlierFiles = map[string]string{
+	"bd0ee01bebd685cb62fdf463ce6c7351c15ff607b5ab34cd1bb1fa57ec4ecbdd": "verify.py", // before the column fields
+	"dafcc9e4a79bc5ebbd3475bdce04fcaaeb296d8289902cc8311990352b4bcebf": "verify.py", // before ends said where starts are
+	"e1200aa35db1c2b1f2c13923c08a25daf7e0ef971bcb16b1aa1046c195842d39": "VERIFY.txt",
 }
 
 // earlier tells whether a file is what an earlier version made of the same rows.
 func (p *Pack) earlier(f file) bool {
-	switch f.name {
-	case "verify.py":
-		return earlierVerifiers[fmt.Sprintf("%x", sha256.Sum256(f.data))]
-	case "report.html":
+	if f.name == "report.html" {
 		report, err := p.story().report(earlierReportTemplate)
 		return err == nil && bytes.Equal(report, f.data)
 	}
-	return false
+	return earlierFiles[fmt.Sprintf("%x", sha256.Sum256(f.data))] == f.name
 }
 
 func columnsOf(table string) []audit.Column {

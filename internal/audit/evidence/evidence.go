@@ -86,13 +86,24 @@ func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pa
 		}
 	}
 	slices.SortFunc(p.rows, func(a, b *row) int { return cmp.Or(strings.Compare(a.logID, b.logID), cmp.Compare(a.seq, b.seq)) })
+	// What is being removed is not taken for tampering.
+	proven := func(err error, logID string, seq uint64) error {
+		if errors.Is(err, ErrUnproven) && c.letGo(logID, seq) != nil {
+			return fmt.Errorf("%w (%w)", ErrRemoving, err)
+		}
+		return err
+	}
 	for _, row := range p.rows {
-		if err := c.prove(row); err != nil {
-			if errors.Is(err, ErrUnproven) && c.letGo(row.logID, row.seq) != nil {
-				err = fmt.Errorf("%w (%w)", ErrRemoving, err)
-			}
+		if err := proven(c.prove(row), row.logID, row.seq); err != nil {
 			return nil, fmt.Errorf("collecting evidence: log %s, row %d: %w", row.logID, row.seq, err)
 		}
+	}
+	first := p.first(i.LogID)
+	if err := proven(c.unbroken(), i.LogID, first); err != nil {
+		return nil, fmt.Errorf("collecting evidence: log %s: %w", i.LogID, err)
+	}
+	if missing, _ := p.missing(); len(missing) > 0 && p.start() != nil && c.letGo(i.LogID, first) != nil {
+		return nil, fmt.Errorf("collecting evidence: %w", ErrRemoving)
 	}
 	return p, nil
 }

@@ -1,5 +1,12 @@
 package evidence
 
+import (
+	"context"
+	"slices"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+)
+
 // Rezipped is a pack with other content in one of its files, and the zip as it should be around it.
 func Rezipped(pack []byte, name, data string) ([]byte, error) {
 	files, err := unstored(pack)
@@ -12,4 +19,26 @@ func Rezipped(pack []byte, name, data string) ([]byte, error) {
 		}
 	}
 	return stored(files)
+}
+
+// Forge is the pack that somebody makes who has had all rows: without some of them, and with the newest event by which
+// retention let rows go.
+func Forge(ctx context.Context, r audit.Reader, id string, keys []string, without ...uint64) (*Pack, error) {
+	p := &Pack{ID: id, keys: keys}
+	c := &collector{Pack: p, ctx: ctx, r: r, have: map[string]bool{}, spans: map[string][]*span{}, notes: map[string]bool{}}
+	if err := c.timeline(&audit.Impersonation{ID: id}); err != nil {
+		return nil, err
+	}
+	p.rows = slices.DeleteFunc(p.rows, func(r *row) bool { return slices.Contains(without, r.seq) })
+	var failed error
+	if err := c.eachRetention(func(e *audit.Event) bool { failed = c.add(ofEvent(e)); return false }); err != nil || failed != nil {
+		return nil, err
+	}
+	slices.SortFunc(p.rows, func(a, b *row) int { return int(a.seq) - int(b.seq) })
+	for _, row := range p.rows {
+		if err := c.prove(row); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
 }

@@ -32,9 +32,12 @@ type Report struct {
 	Findings      []proof.Finding `json:"findings"`
 	// Removed: retention let rows up to this of its log go, as a signed row of the pack says.
 	Removed uint64 `json:"removed_through,omitempty"`
-	// NoStart: the impersonation's start was one of them. How many of its requests went, too, the pack can't show: the whole
-	// log can.
+	// NoStart: the impersonation's start was one of them.
 	NoStart bool `json:"start_removed,omitempty"`
+	// Gone is how many of its requests are not there, either, since they were among them. The gateway, which has signed the
+	// manifest, saw that no row after them is missing, unless Removed reaches to the first that is there: the pack itself
+	// can't show it, the whole log can.
+	Gone uint64 `json:"requests_removed,omitempty"`
 }
 
 // Clean tells whether nothing was found.
@@ -69,8 +72,8 @@ func Verify(zip []byte, keys []string) (*Report, error) {
 	}
 	v.report.Impersonation, v.report.Rows, v.report.Checkpoints = p.ID, len(p.rows), len(p.checkpoints)
 	v.rows(p)
-	v.whole(p)
 	v.remade(p, files, manifest)
+	v.whole(p)
 	return v.report, nil
 }
 
@@ -158,34 +161,25 @@ func (v *verification) rows(p *Pack) {
 
 // whole tells which requests are missing: they are numbered, and the end says how many there were.
 func (v *verification) whole(p *Pack) {
-	have := map[uint64]bool{}
-	said, ended := uint64(0), false
-	for _, r := range p.rows {
-		switch {
-		case r.request != nil && r.request.ImpersonationID == p.ID:
-			have[r.request.ImpersonationSeq] = true
-		case r.event != nil && r.event.ImpersonationID == p.ID && r.event.Type == audit.EventImpersonationEnded:
-			n, _ := detailOf(r.event)["requests"].(float64)
-			said, ended = max(said, uint64(n)), true
-		}
+	gone := p.removal()
+	if gone == nil {
+		gone = &removal{}
 	}
-	if gone := p.removal(); gone != nil {
-		v.report.Removed, v.report.NoStart = gone.Through, gone.start
-	}
-	first := said + 1
-	for n := range have {
-		first = min(first, n)
-	}
-	if p.start() == nil && !v.report.NoStart {
+	v.report.Removed, v.report.NoStart = gone.Through, gone.shown
+	switch {
+	case gone.start && !gone.shown:
+		v.report.add(proof.KindMissing, gone.Log, audit.TableEvents, p.startSeq(gone.Log), "the start of the impersonation is not there, and nothing shows that it was among rows 1 to %d, which retention let go", gone.Through)
+	case p.start() == nil && !gone.shown:
 		v.report.add(proof.KindMissing, "", "", 0, "the start of the impersonation is not there")
 	}
-	for n := range have {
-		if !ended {
-			said = max(said, n)
-		}
-	}
-	for n := uint64(1); n <= said; n++ {
-		if !have[n] && !(v.report.NoStart && n < first) {
+	missing, lead := p.missing()
+	for i, n := range missing {
+		switch leading := i < lead; {
+		case gone.shown && (v.report.Signed || leading && gone.all):
+			v.report.Gone++
+		case gone.shown && leading:
+			v.report.add(proof.KindMissing, "", audit.TableRequests, n, "request %d of the impersonation is not there: maybe retention removed it, but the manifest is not signed by the gateway, which would have looked", n)
+		default:
 			v.report.add(proof.KindMissing, "", audit.TableRequests, n, "request %d of the impersonation is not there", n)
 		}
 	}

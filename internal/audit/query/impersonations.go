@@ -46,10 +46,14 @@ func (r *Reader) Impersonations(ctx context.Context, f audit.Filter, p audit.Pag
 	for _, e := range starts {
 		rows = append(rows, fromStart(e))
 	}
-	for _, e := range headless {
-		rows = append(rows, fromEnd(e))
-	}
 	if len(headless) > 0 {
+		gone, err := r.removals(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range headless {
+			rows = append(rows, fromEnd(e, gone[e.LogID]))
+		}
 		slices.SortFunc(rows, func(a, b *audit.Impersonation) int {
 			if p.Oldest {
 				return listed(a).compare(listed(b))
@@ -63,7 +67,7 @@ func (r *Reader) Impersonations(ctx context.Context, f audit.Filter, p audit.Pag
 
 // listed is an impersonation's place in the list: that of the event which it is known by.
 func listed(i *audit.Impersonation) place {
-	if i.BeginningRemoved {
+	if i.Headless() {
 		return place{*i.Ended, i.LogID, i.Seq}
 	}
 	return place{i.Started, i.LogID, i.Seq}
@@ -73,24 +77,33 @@ func listed(i *audit.Impersonation) place {
 // removed: longer than any lasts (config.MaxImpersonation), and than a gateway stands still before it writes an end down.
 const headlessWithin = 31 * 24 * time.Hour
 
-// headless are the ends of impersonations whose start retention has removed, of a page that has these starts.
+// farAway is later than any row: where one impersonation is asked for, its end is looked for wherever it is.
+var farAway = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// headless are the ends of impersonations whose start is not there, of a page that has these starts.
 func (r *Reader) headless(ctx context.Context, f audit.Filter, p audit.Page, k *place, starts []*audit.Event) (ends []*audit.Event, err error) {
 	if f.Outcome == audit.OutcomeActive {
 		return nil, nil
 	}
-	var oldest time.Time
-	b := r.build("SELECT time FROM " + r.dialect.Prefix + audit.TableEvents + " ORDER BY time LIMIT 1")
-	if err := r.each(ctx, "looking for the oldest event", b, func(rows *sql.Rows) error { return rows.Scan(timeOf{&oldest}) }); err != nil {
-		return nil, err
+	until := farAway
+	if f.Impersonation == "" {
+		var oldest time.Time
+		b := r.build("SELECT time FROM " + r.dialect.Prefix + audit.TableEvents + " ORDER BY time LIMIT 1")
+		if err := r.each(ctx, "looking for the oldest event", b, func(rows *sql.Rows) error { return rows.Scan(timeOf{&oldest}) }); err != nil {
+			return nil, err
+		}
+		if oldest.IsZero() {
+			return nil, nil
+		}
+		until = oldest.Add(headlessWithin)
 	}
-	until := oldest.Add(headlessWithin)
-	if oldest.IsZero() || !f.From.Before(until) || p.Oldest && k != nil && !k.at.Before(until) {
+	if !f.From.Before(until) || p.Oldest && k != nil && !k.at.Before(until) {
 		return nil, nil
 	}
 	if n := p.Rows(); !p.Oldest && len(starts) > n && !starts[n-1].Time.Before(until) {
 		return nil, nil // the page is full of younger ones
 	}
-	b = r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
+	b := r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
 	b.is("type", audit.EventImpersonationEnded).and("impersonation_id <> ''").and("time < "+b.At, b.Arg(until))
 	b.and("impersonation_id "+b.Global+"NOT IN (SELECT impersonation_id FROM "+b.table(audit.TableEvents)+
 		" WHERE type = '"+audit.EventImpersonationStarted+"' AND time < "+b.At+")", b.Arg(until))
@@ -133,13 +146,30 @@ func fromStart(e *audit.Event) *audit.Impersonation {
 	return i
 }
 
-// fromEnd is what the end tells of one whose start is gone.
-func fromEnd(e *audit.Event) *audit.Impersonation {
+// removals are how far an event says that retention let the rows of each log go.
+func (r *Reader) removals(ctx context.Context) (map[string]uint64, error) {
+	through := map[string]uint64{}
+	b := r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
+	return through, r.each(ctx, "reading what retention removed", b.is("type", audit.EventRetentionApplied), func(rows *sql.Rows) error {
+		e, err := scanEvent(rows)
+		if err == nil {
+			said := audit.RemovalOf(e.Detail)
+			through[said.Log] = max(through[said.Log], said.Through)
+		}
+		return err
+	})
+}
+
+// fromEnd is what the end tells of one whose start is gone. through is how far retention let its log go. An end that does not
+// say where the start was is of a start in another log, or of an earlier version: retention may explain that.
+func fromEnd(e *audit.Event, through uint64) *audit.Impersonation {
 	i := &audit.Impersonation{
 		ID: e.ImpersonationID, ActorID: e.ActorID, ActorUsername: e.ActorUsername, ActorName: e.ActorName,
 		TargetID: e.TargetID, TargetUsername: e.TargetUsername, TargetName: e.TargetName,
-		Mode: e.Mode, Started: e.Time, Ended: &e.Time, LogID: e.LogID, Seq: e.Seq, BeginningRemoved: true,
+		Mode: e.Mode, Started: e.Time, Ended: &e.Time, LogID: e.LogID, Seq: e.Seq,
 	}
+	i.BeginningRemoved = through > 0 && through >= audit.EndOf(e.Detail).StartSeq
+	i.BeginningMissing = !i.BeginningRemoved
 	var d struct {
 		Cause, By string
 		Seconds   uint32 `json:"duration_s"`

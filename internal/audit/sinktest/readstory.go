@@ -145,6 +145,9 @@ func readHeadless(s *suite) {
 	y.end(t0.Add(5*time.Minute), "a", "alice", "sam", "expired", 5*time.Minute) // written again after a crash
 	y.end(t0.Add(6*time.Minute), "b", "bob", "ann", "idle", 6*time.Minute)
 	y.end(t0.Add(7*time.Minute), "c", "cleo", "sam", "stopped", 4*time.Minute)
+	// Its start would be in a place that nothing lets go.
+	y.event(t0.Add(8*time.Minute), audit.EventImpersonationEnded, "d", "dora", "eve", `{"cause":"revoked","by":"olga","start_seq":5}`)
+	y.event(t0.Add(9*time.Minute), audit.EventRetentionApplied, "", "", "", audit.Detail("log", logID, "through", 4))
 	s.write(sink, batch(y.rows...))
 	list := func(f audit.Filter, p audit.Page) []string {
 		ids := []string{}
@@ -153,7 +156,7 @@ func readHeadless(s *suite) {
 		}
 		return ids
 	}
-	if got := list(audit.Filter{}, audit.Page{Limit: 1}); !slices.Equal(got, []string{"c", "b", "a"}) {
+	if got := list(audit.Filter{}, audit.Page{Limit: 1}); !slices.Equal(got, []string{"d", "c", "b", "a"}) {
 		s.Errorf("while all is there: %q", got)
 	}
 	if err := t.Remove(s.ctx, audit.Prefix{LogID: logID, Through: 4}); err != nil {
@@ -169,16 +172,21 @@ func readHeadless(s *suite) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		s.Errorf("one of them: %v (-want +got):\n%s", err, diff)
 	}
+	for id, missing := range map[string]bool{"b": false, "d": true} {
+		if i, err := reader.Impersonation(s.ctx, id); err != nil || i.BeginningMissing != missing || i.BeginningRemoved == missing {
+			s.Errorf("%s: %+v, %v", id, i, err)
+		}
+	}
 	for name, tt := range map[string]struct {
 		filter audit.Filter
 		want   []string
 	}{
-		"all":    {audit.Filter{}, []string{"b", "a", "c"}}, // a and b by their end
+		"all":    {audit.Filter{}, []string{"d", "b", "a", "c"}}, // but for c by their end
 		"actor":  {audit.Filter{Actor: "Bob"}, []string{"b"}},
 		"target": {audit.Filter{Target: "sam"}, []string{"a", "c"}},
 		"active": {audit.Filter{Outcome: audit.OutcomeActive}, []string{}},
 		"cause":  {audit.Filter{Outcome: "stopped"}, []string{"a", "c"}},
-		"from":   {audit.Filter{From: t0.Add(5 * time.Minute)}, []string{"b"}},
+		"from":   {audit.Filter{From: t0.Add(5 * time.Minute)}, []string{"d", "b"}},
 		"name":   {audit.Filter{Q: "of ALICE"}, []string{"a"}},
 		"later":  {audit.Filter{From: t0.AddDate(0, 2, 0)}, []string{}},
 	} {
