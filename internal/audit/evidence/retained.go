@@ -133,8 +133,12 @@ func (c *collector) retained(i *audit.Impersonation) error {
 	}
 	first := c.first(i.LogID)
 	var found *audit.Event
+	why := "no event says that retention removed it"
 	err := c.eachRetention(func(e *audit.Event) bool {
 		said := audit.RemovalOf(e.Detail)
+		if said.Log == i.LogID && said.Through > 0 && headless && c.startSeq(i.LogID) == 0 {
+			why = "the end does not say where it was: it is in another log, or was recorded by an earlier version, so nothing shows that retention removed it"
+		}
 		if said.Log == i.LogID && said.Through > 0 && (headless && c.shown(said) || !headless && said.Through < first) {
 			found = e
 		}
@@ -148,7 +152,7 @@ func (c *collector) retained(i *audit.Impersonation) error {
 	case !headless:
 		return nil // it was never recorded
 	}
-	return fmt.Errorf("%w: its start is not there, and no event says that retention removed it; audit verify says more", ErrUnproven)
+	return fmt.Errorf("%w: its start is not there, and %s; audit verify says more", ErrUnproven, why)
 }
 
 // Unshown is how many requests that retention removed are taken for missing unless the gateway signs the pack.

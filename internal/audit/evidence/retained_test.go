@@ -311,4 +311,8 @@ func TestNoPackWhileRowsGo(t *testing.T) {
 	if err := collect(); err != nil {
 		t.Errorf("done: %v", err)
 	}
+	s.event("elsewhere", audit.EventImpersonationEnded, "") // its start is in no log
+	if _, err := evidence.Collect(t.Context(), s.readers["sqlite"], "elsewhere", nil); !errors.Is(err, evidence.ErrUnproven) || !strings.Contains(err.Error(), "the end does not say where it was") {
+		t.Errorf("without a place: %v", err)
+	}
 }
