@@ -68,7 +68,7 @@ func (r *reading) evidence(ctx context.Context, id string) error {
 	}
 	r.cmd.PrintErrf("%d bytes in %s.\n", len(zip), output)
 	if n := pack.Unshown(); n > 0 {
-		r.cmd.PrintErrf("Retention has removed %d of its requests. This pack can't show that, since the gateway has not signed it, and whoever checks\nit is told that they are missing: the button in the portal, or the API, makes one that is signed.\n", n)
+		r.cmd.PrintErrf("%d of its requests are not there: maybe retention removed them with its start, but a pack can't show that. Whoever checks it is\ntold so; audit verify of the whole log can.\n", n)
 	}
 	return nil
 }
@@ -120,9 +120,12 @@ func verifyEvidence(cmd *cobra.Command, file string) (code int, err error) {
 		fmt.Fprintln(out)
 		switch {
 		case report.NoStart:
-			fmt.Fprintf(out, "removed by retention: its start and %d of its requests, in rows 1 to %d of the log; that no more is missing only the whole log can show\n", report.Gone, report.Removed)
+			fmt.Fprintf(out, "removed by retention: its start, in rows 1 to %d of the log\n", report.Removed)
 		case report.Removed > 0:
 			fmt.Fprintf(out, "removed by retention: rows 1 to %d of the log, before its start; the report says what of it was recorded there\n", report.Removed)
+		}
+		if report.NoEnd {
+			fmt.Fprintln(out, "it has no end: it went on when this was made, or only the whole log can show what became of its end")
 		}
 		printVerdict(out, report.Clean(), uint64(len(report.Findings)))
 	}

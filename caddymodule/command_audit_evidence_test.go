@@ -81,7 +81,7 @@ func TestEvidenceAtTheEdge(t *testing.T) {
 			if code != 0 {
 				t.Fatal(errs)
 			}
-			if out := verify(left); !strings.Contains(out, "removed by retention: its start and 0 of its requests, in rows 1 to 6 of the log") {
+			if out := verify(left); !strings.Contains(out, "removed by retention: its start, in rows 1 to 6 of the log") {
 				t.Errorf("of what is left:\n%s", out)
 			}
 			report := unzipped(t, left, "report.html")
@@ -129,9 +129,9 @@ func TestNoEvidenceWithoutAStart(t *testing.T) {
 	}
 }
 
-// TestEvidenceThatNobodySigned: where only the gateway can say which requests retention removed, the command tells what
-// whoever checks its pack will be told.
-func TestEvidenceThatNobodySigned(t *testing.T) {
+// TestEvidenceThatCannotShow: of requests that are not there no pack can show that retention removed them; the command tells
+// what whoever checks its pack will be told.
+func TestEvidenceThatCannotShow(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "audit.db")
 	sink, err := sqlite.Open(t.Context(), file)
@@ -174,11 +174,11 @@ func TestEvidenceThatNobodySigned(t *testing.T) {
 	}
 	pack, key := filepath.Join(t.TempDir(), "pack.zip"), filepath.Join(dir, "signing_key.pub")
 	_, errs, code := execute(t, auditCommand(), "evidence", "half", "--key", key, "--output", pack, "--sqlite", file)
-	if code != 0 || !strings.Contains(errs, "Retention has removed 1 of its requests. This pack can't show that") {
+	if code != 0 || !strings.Contains(errs, "1 of its requests are not there: maybe retention removed them") {
 		t.Errorf("code %d, %s", code, errs)
 	}
 	out, errs, code := execute(t, auditCommand(), "verify", "--evidence", pack, "--key", key)
-	if code != exitFound || !strings.Contains(out, "request 1 of the impersonation is not there: maybe retention removed it, but the manifest is not signed") {
+	if code != exitFound || !strings.Contains(out, "request 1 of the impersonation is not there: maybe retention removed them with the start") {
 		t.Errorf("code %d, %s%s", code, out, errs)
 	}
 }

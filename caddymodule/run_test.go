@@ -3,7 +3,9 @@ package caddymodule
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +254,11 @@ func api(t *testing.T, c *idptest.LoginClient, method, address string, body any)
 		req.AddCookie(cookie)
 	}
 	res, err := http.DefaultClient.Do(req)
+	// A reload resets the connections that wait at the listener it replaces: nothing was sent on them.
+	for dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" && errors.Is(err, syscall.ECONNRESET); {
+		req.Body, _ = req.GetBody()
+		res, err = http.DefaultClient.Do(req)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,24 +193,27 @@ def stored(files):
         body += b"PK\3\4" + head + name.encode() + data
     return body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(files), len(files), len(directory), len(body), 0)
 
+def detail(row, kind, name):
+    """A text, or a whole number, in the detail of an event."""
+    value = json.loads(row["detail"]).get(name)
+    return value if type(value) is kind and (kind is str or value >= 0) else kind()
+
+def events(rows, kind):
+    return [r for r in rows if r["table"] == "events" and r["type"] == kind]
+
 def removed(rows, own):
-    """What a signed row says of those before the impersonation's that are left: the log, the last that retention let go,
-    whether the start, which is not there, must have been one of them, and whether all that are not there were."""
-    start = any(r.get("type") == "impersonation_started" for r in own)
-    best = None
-    for row in rows:
-        if row["table"] != "events" or row["type"] != "retention_applied":
-            continue
-        said = json.loads(row["detail"])
-        log, through = said.get("log"), said.get("through", 0)
+    """What a signed row says of those before the impersonation's that are left: the log, the last that retention let go, and
+    whether the start, which is not there, was one of them: only the end says where it was."""
+    start, best = events(own, "impersonation_started"), None
+    for row in events(rows, "retention_applied"):
+        log, through = detail(row, str, "log"), detail(row, int, "through")
         first = min((r["seq"] for r in own if r["log_id"] == log), default=0)
         if through < 1 or first < 2 or start and through >= first:
             continue
-        ends = [json.loads(r["detail"]) for r in own if r["log_id"] == log and r.get("type") == "impersonation_ended"]
-        place = max((d.get("start_seq", 0) for d in ends), default=0)  # of the start, as the end says
-        shown = not start and (through >= first - 1 or 1 <= place <= through)
+        place = max((detail(r, int, "start_seq") for r in events(own, "impersonation_ended") if r["log_id"] == log), default=0)
+        shown = not start and 1 <= place <= through
         if not best or shown and not best[2]:
-            best = log, min(through, first - 1), shown, through >= first - 1
+            best = log, min(through, first - 1), shown
     return best
 
 def check_pack(path, keys):
@@ -245,6 +248,8 @@ def check_pack(path, keys):
             found.append("checkpoint: signed by none of the keys you trust, or changed")
     for row in rows:
         check_row(row)
+        if set(row) - set(COLUMNS[row["table"]]) - {"table", "leaf_hash", "tree_size", "proof", "leaf", "proven"}:
+            found.append("changed: %(table)s, log %(log_id)s, seq %(seq)s has what no row has" % row)
         if not row["proven"]:
             found.append("not proven: %(table)s, log %(log_id)s, seq %(seq)s" % row)
     about = manifest.split("\n")[1].split(" ")[1]
@@ -253,24 +258,22 @@ def check_pack(path, keys):
     gone = removed([r for r in rows if r["proven"]], own)
     if head != (["removed %s 1-%d" % gone[:2]] if gone else []):
         found.append("manifest: what it says of retention is not what the rows say")
-    unsigned = "\n\n" not in manifest
-    vouched = not unsigned and bool(signed(keys, manifest))
-    headless, taken = gone and gone[2], 0
-    said = [json.loads(r["detail"])["requests"] for r in own if r["table"] == "events" and r["type"] == "impersonation_ended"]
-    for seq in set(range(1, max(said or have, default=0) + 1)) - have:
-        if headless and (vouched or gone[3] and seq < min(have, default=seq + 1)):
-            taken += 1  # the gateway, which has signed, has seen that no row after those is missing
-        else:
-            found.append("missing: request %d of the impersonation" % seq)
+    headless = gone and gone[2]
+    ends = events(own, "impersonation_ended")
+    said = max([detail(r, int, "requests") for r in ends] or have, default=0)
+    for seq in sorted(set(range(1, min(said, 10**6) + 1)) - have):
+        found.append("missing: request %d of the impersonation" % seq + (", maybe by retention: only the whole log can show that" if headless else ""))
     if gone:
         print("removed by retention: rows 1 to %d of log %s" % gone[1::-1])
     if headless:
-        print("its start is one of them, and %d of its requests; that no more is missing only the whole log can show" % taken)
-    elif not any(r["table"] == "events" and r["type"] == "impersonation_started" for r in own):
+        print("its start is one of them")
+    elif not events(own, "impersonation_started"):
         found.append("missing: the start of the impersonation")
-    if unsigned:
+    if not ends:
+        print("It has no end: it went on when this was made, or only the whole log can show what became of its end.")
+    if "\n\n" not in manifest:
         print("The manifest is not signed: trust rows.jsonl; report.html and the like only as far as who gave you this.")
-    elif not vouched:
+    elif not signed(keys, manifest):
         found.append("manifest: signed by none of the keys you trust, or changed")
     print("impersonation %s: %d rows, %d checkpoints" % (about, len(rows), len(notes)))
 

@@ -104,7 +104,7 @@ type Impersonation struct {
 	LogID string `json:"log_id"`
 	Seq   uint64 `json:"seq"`
 	// BeginningRemoved: retention has removed its start, and maybe more. Reason, ticket, policy, site and address are not
-	// known, Started is by what the end says, and the counts are of what is left.
+	// known, Started is by what the end says, and the counts are of what is left. It is by what the rows say, unproven.
 	BeginningRemoved bool `json:"beginning_removed,omitempty"`
 	// BeginningMissing is like BeginningRemoved, but no event of the log lets the start go: audit verify tells more.
 	BeginningMissing bool `json:"beginning_missing,omitempty"`
@@ -128,8 +128,6 @@ type Sealed struct {
 	Checkpoint, Before *Checkpoint
 	// Leaves are the leaf hashes of the rows between, by their place.
 	Leaves map[uint64][32]byte
-	// Changed are the places of those that do not say what was hashed.
-	Changed []uint64
 }
 
 // Entry is one row of a timeline: either a request or an event.

@@ -1,11 +1,16 @@
 package audit
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Removal is what an event retention_applied says: the rows of a log up to one are kept no longer.
 type Removal struct {
 	Log     string `json:"log"`
 	Through uint64 `json:"through"`
+	// Before is when the oldest row that stays may be from; zero: it is no time.
+	Before time.Time `json:"before"`
 }
 
 // RemovalOf is what the event's detail says; empty for one that is none: it was changed, and is found as such.

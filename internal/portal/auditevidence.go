@@ -90,6 +90,11 @@ func (p *portal) evidenceProblem(w http.ResponseWriter, r *http.Request, err err
 			Code: "evidence-pending", Status: http.StatusConflict, Title: "Its newest rows are not signed yet",
 			Detail: "A checkpoint is signed within seconds, and at the end of each impersonation. Try again then.", Links: []problem.Link{toPortal}, RetryAfter: 10 * time.Second,
 		})
+	case errors.Is(err, evidence.ErrUnplaced):
+		problem.Write(w, r, &problem.Problem{
+			Code: "audit-unproven", Status: http.StatusConflict, Title: "Its start is not there",
+			Detail: "Its end does not say where in the log its start was, so nothing in it shows that the start was older than the audit is kept. Whoever runs the gateway finds out by the command audit verify.", Links: []problem.Link{toPortal},
+		})
 	case errors.Is(err, evidence.ErrUnproven):
 		p.Log.ErrorContext(r.Context(), "the audit does not prove itself: run audit verify", "error", err)
 		problem.Write(w, r, &problem.Problem{

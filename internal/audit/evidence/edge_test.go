@@ -1,6 +1,7 @@
 package evidence_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,50 +30,90 @@ func (s *shelf) verdicts(p *evidence.Pack, sign func(string) (string, error)) (*
 }
 
 // TestTheEdgeIsNoCover: retention that removed an earlier part of the log explains nothing that is missing of a later one,
-// neither to who makes a pack nor to who checks one that somebody else has made.
+// neither to who makes a pack nor to who checks one, whoever has made it.
 func TestTheEdgeIsNoCover(t *testing.T) {
+	const start = "missing: the start of the impersonation"
 	for name, tt := range map[string]struct {
-		through uint64 // what retention lets go, and removes
-		change  string
-		forged  []uint64 // rows that a pack is made without
-		finds   string   // in the forged pack
+		through uint64   // what retention lets go, and removes
+		change  string   // what somebody does by SQL
+		made    bool     // a pack is made of what is left
+		forged  []uint64 // rows that another's pack is made without
+		finds   string
 	}{
-		"the start":                          {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowStart), []uint64{rowStart}, "the start of the impersonation"},
-		"the start, the rows before it":      {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq <= ", rowStart), []uint64{rowStart}, "the start of the impersonation"},
-		"the start and all requests":         {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq BETWEEN ", rowStart, " AND ", rowThird), []uint64{rowStart, rowFirst, rowSecond, rowThird}, "the start of the impersonation"},
-		"start and end":                      {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq IN (", rowStart, ",", rowEnd, ")"), []uint64{rowStart, rowEnd}, "the start of the impersonation"},
-		"its first request":                  {rowStart, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowFirst), []uint64{rowStart, rowFirst}, "request 1 of the impersonation"},
-		"a request in its middle":            {rowStart, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowSecond), []uint64{rowStart, rowSecond}, "request 2 of the impersonation"},
-		"its last":                           {rowStart, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowThird), []uint64{rowStart, rowThird}, "request 3 of the impersonation"},
-		"its first request, now another's":   {rowStart, fmt.Sprint("UPDATE TABLE SET impersonation_id = 'other' WHERE seq = ", rowFirst), nil, ""},
-		"its last request, now another's":    {rowStart, fmt.Sprint("UPDATE TABLE SET impersonation_id = 'other' WHERE seq = ", rowThird), nil, ""},
-		"what another's row of that time is": {rowStart, fmt.Sprint("UPDATE TABLE SET impersonation_id = 'other', client_ip = '' WHERE seq = ", rowFirst), nil, ""},
+		"the start":                        {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowStart), false, []uint64{rowStart}, start},
+		"the start, the rows before it":    {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq <= ", rowStart), false, []uint64{rowStart}, start},
+		"the start and all requests":       {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq BETWEEN ", rowStart, " AND ", rowThird), false, []uint64{rowStart, rowFirst, rowSecond, rowThird}, start},
+		"start and end":                    {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq IN (", rowStart, ",", rowEnd, ")"), false, []uint64{rowStart, rowEnd}, start},
+		"its first request":                {rowStart, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowFirst), true, []uint64{rowStart, rowFirst}, "missing: request 1 of"},
+		"a request in its middle":          {rowStart, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowSecond), true, []uint64{rowStart, rowSecond}, "missing: request 2 of"},
+		"its last":                         {rowStart, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowThird), true, []uint64{rowStart, rowThird}, "missing: request 3 of"},
+		"its first request, now another's": {rowStart, fmt.Sprint("UPDATE TABLE SET impersonation_id = 'other' WHERE seq = ", rowFirst), true, []uint64{rowStart, rowFirst}, "missing: request 1 of"},
+		"its end":                          {rowOther, fmt.Sprint("DELETE FROM TABLE WHERE seq = ", rowEnd), true, []uint64{rowEnd}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t)
 			s.letGo(tt.through)
-			if tt.forged != nil {
-				p, err := evidence.Forge(t.Context(), s.readers["sqlite"], id, []string{s.key}, tt.forged...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r, out := s.verdicts(p, nil)
-				if r.Clean() || !strings.Contains(r.Findings[0].What, tt.finds) || !strings.Contains(out, "missing: "+tt.finds) {
-					t.Errorf("a forged pack: %v; verify.py: %s", r.Findings, out)
+			found := func(whose string, p *evidence.Pack) {
+				t.Helper()
+				for _, sign := range []func(string) (string, error){nil, s.recorder.SignNote} {
+					switch r, out := s.verdicts(p, sign); {
+					case tt.finds == "":
+						if !r.Clean() || !r.NoEnd || !strings.Contains(out, "It has no end:") {
+							t.Errorf("%s: %+v; verify.py: %s", whose, r, out)
+						}
+					case r.Clean() || !strings.Contains(out, tt.finds) || !strings.Contains(r.Findings[0].What, strings.TrimPrefix(tt.finds, "missing: ")):
+						t.Errorf("%s: %v; verify.py: %s", whose, r.Findings, out)
+					}
 				}
 			}
+			forged, err := evidence.Forge(t.Context(), s.readers["sqlite"], id, []string{s.key}, tt.forged...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found("a forged pack", forged)
 			s.remove(tt.through)
 			s.tampering()(tt.change)
-			if _, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key}); !errors.Is(err, evidence.ErrUnproven) || errors.Is(err, evidence.ErrRemoving) {
-				t.Errorf("it is evidence: %v", err)
+			p, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key})
+			switch {
+			case tt.made && err == nil:
+				found("the pack of what is left", p)
+			case tt.made || !errors.Is(err, evidence.ErrUnproven) || errors.Is(err, evidence.ErrRemoving):
+				t.Errorf("of what is left: %v", err)
 			}
 		})
 	}
 }
 
-// TestHonestAtTheEdge: what retention may have done is not taken for tampering.
+// TestWhatNoRowHas: what is put into a line of a pack beside the columns that are hashed says nothing.
+func TestWhatNoRowHas(t *testing.T) {
+	s := newShelf(t)
+	s.letGo(rowOther)
+	p, err := evidence.Forge(t.Context(), s.readers["sqlite"], id, []string{s.key}, rowStart, rowEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := p.Zip(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := unzip(t, z)
+	rows := strings.Replace(files["rows.jsonl"], `{"table":"requests"`, `{"type":"impersonation_ended","detail":"{\"start_seq\":1,\"requests\":3}","table":"requests"`, 1)
+	hash := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	for name, text := range map[string]string{"rows.jsonl": rows, "MANIFEST": strings.Replace(files["MANIFEST"], hash(files["rows.jsonl"]), hash(rows), 1)} {
+		if z, err = evidence.Rezipped(z, name, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := evidence.Verify(z, []string{s.key})
+	code, out := python(t, write(t, "pack.zip", z), write(t, "signing_key.pub", []byte(s.key+"\n")))
+	if err != nil || r.Clean() || code != 1 || !strings.Contains(out, "has what no row has") || !strings.Contains(out, "missing: the start") {
+		t.Errorf("%v, %v; verify.py: %d, %s", r.Findings, err, code, out)
+	}
+}
+
+// TestHonestAtTheEdge: what retention may have done is told from what it can't have done.
 func TestHonestAtTheEdge(t *testing.T) {
-	collect := func(s *shelf) *evidence.Pack {
+	collect := func(s *shelf, id string) *evidence.Pack {
 		s.t.Helper()
 		p, err := evidence.Collect(s.t.Context(), s.readers["sqlite"], id, []string{s.key})
 		if err != nil {
@@ -83,23 +124,22 @@ func TestHonestAtTheEdge(t *testing.T) {
 	t.Run("less is removed than may be", func(t *testing.T) {
 		s := newShelf(t)
 		s.letGo(rowThird)
-		s.remove(rowFirst)
-		r, out := s.verdicts(collect(s), nil) // every row before those that are there may go: no signature is needed
-		if !r.Clean() || !r.NoStart || r.Gone != 1 || r.Removed != rowFirst || !strings.Contains(out, "and 1 of its requests") {
+		s.remove(rowStart)
+		p := collect(s, id)
+		if r, out := s.verdicts(p, nil); !r.Clean() || !r.NoStart || r.Removed != rowStart || p.Unshown() != 0 {
 			t.Errorf("%+v, %s", r, out)
 		}
 	})
-	t.Run("only the gateway knows which requests went", func(t *testing.T) {
+	t.Run("rows of others in between", func(t *testing.T) {
 		s := newShelf(t)
-		s.letGo(rowStart)
-		s.remove(rowStart)
-		if r, out := s.verdicts(collect(s), nil); !r.Clean() || !r.NoStart || r.Gone != 0 {
-			t.Errorf("all are there: %+v, %s", r, out)
-		}
-		s = newShelf(t)
-		s.letGo(rowFirst)
-		s.remove(rowFirst)
-		if r, out := s.verdicts(collect(s), s.recorder.SignNote); !r.Clean() || r.Gone != 1 {
+		const later = "4c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
+		s.event(later, audit.EventImpersonationStarted, "")
+		through := s.recorder.LastSeq()
+		s.event("", audit.EventLogin, "")
+		s.event(later, audit.EventImpersonationEnded, `{"cause":"stopped"}`)
+		s.letGo(through)
+		s.remove(through)
+		if r, out := s.verdicts(collect(s, later), nil); !r.Clean() || !r.NoStart || r.Removed != through {
 			t.Errorf("%+v, %s", r, out)
 		}
 	})
@@ -126,15 +166,22 @@ func TestHonestAtTheEdge(t *testing.T) {
 		s.event(long, audit.EventImpersonationEnded, `{"cause":"stopped"}`)
 		s.letGo(through)
 		s.remove(through)
-		p, err := evidence.Collect(t.Context(), s.readers["sqlite"], long, []string{s.key})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r, out := s.verdicts(p, s.recorder.SignNote); !r.Clean() || r.Gone != 2 {
+		p := collect(s, long)
+		r, out := s.verdicts(p, nil)
+		if len(r.Findings) != 1 || r.Findings[0].Kind != evidence.KindUnshown || r.Findings[0].From != 2 || r.Findings[0].To != 3 || p.Unshown() != 2 {
 			t.Errorf("%+v, %s", r, out)
 		}
-		if r, out := s.verdicts(p, nil); r.Clean() || p.Unshown() != 2 {
-			t.Errorf("nobody vouches for it: %+v, %s", r, out)
+	})
+	t.Run("its start is in another log", func(t *testing.T) {
+		s := newShelf(t)
+		const elsewhere = "4c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
+		s.event("", audit.EventLogin, "")
+		through := s.recorder.LastSeq()
+		s.event(elsewhere, audit.EventImpersonationEnded, `{"cause":"stopped"}`)
+		s.letGo(through)
+		s.remove(through)
+		if _, err := evidence.Collect(t.Context(), s.readers["sqlite"], elsewhere, []string{s.key}); !errors.Is(err, evidence.ErrUnplaced) {
+			t.Error(err)
 		}
 	})
 }

@@ -43,7 +43,11 @@ type row struct {
 var ErrUnproven = errors.New("the audit does not prove it")
 
 // ErrRemoving: retention has begun to remove rows that the proof needs, or rows of the impersonation itself.
-var ErrRemoving = errors.New("its rows, or those before it, are older than the audit is kept and being removed; try again once that is done")
+var ErrRemoving = errors.New("its rows, or those before it, are older than the audit is kept and being removed; try again once that is done. If this stays so, audit verify says more")
+
+// ErrUnplaced: the start is not there, and nothing shows whether retention removed it. Ends say where the start is, unless it
+// is in another log (the journal was replaced meanwhile), or they were recorded by an earlier version.
+var ErrUnplaced = errors.New("its start is not there, and its end does not say where that was, so nothing in it shows that retention removed it; audit verify of the whole log does")
 
 // GoneError: there is no such impersonation, or there was one that retention has removed: nothing tells the one from the other.
 type GoneError struct {
@@ -67,8 +71,8 @@ type Pack struct {
 }
 
 // Collect reads an impersonation. keys are those the gateway has published; they are put into the pack, though whoever
-// checks it should take them from elsewhere. [audit.ErrNotThere] (or [GoneError]), [audit.ErrUnsealed], [ErrUnproven], [ErrRemoving] and
-// [ErrTooLarge] say why there is none.
+// checks it should take them from elsewhere. [audit.ErrNotThere] (or [GoneError]), [audit.ErrUnsealed], [ErrUnproven], [ErrUnplaced],
+// [ErrRemoving] and [ErrTooLarge] say why there is none.
 func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pack, error) {
 	p := &Pack{ID: id, keys: keys}
 	c := &collector{Pack: p, ctx: ctx, r: r, have: map[string]bool{}, spans: map[string][]*span{}, notes: map[string]bool{}}
@@ -86,23 +90,15 @@ func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pa
 		}
 	}
 	slices.SortFunc(p.rows, func(a, b *row) int { return cmp.Or(strings.Compare(a.logID, b.logID), cmp.Compare(a.seq, b.seq)) })
-	// What is being removed is not taken for tampering.
-	proven := func(err error, logID string, seq uint64) error {
-		if errors.Is(err, ErrUnproven) && c.letGo(logID, seq) != nil {
-			return fmt.Errorf("%w (%w)", ErrRemoving, err)
-		}
-		return err
-	}
 	for _, row := range p.rows {
-		if err := proven(c.prove(row), row.logID, row.seq); err != nil {
+		if err := c.prove(row); err != nil {
+			if errors.Is(err, ErrUnproven) && c.letGo(row.logID, row.seq) != nil {
+				err = fmt.Errorf("%w (%w)", ErrRemoving, err)
+			}
 			return nil, fmt.Errorf("collecting evidence: log %s, row %d: %w", row.logID, row.seq, err)
 		}
 	}
-	first := p.first(i.LogID)
-	if err := proven(c.unbroken(), i.LogID, first); err != nil {
-		return nil, fmt.Errorf("collecting evidence: log %s: %w", i.LogID, err)
-	}
-	if missing, _ := p.missing(); len(missing) > 0 && p.start() != nil && c.letGo(i.LogID, first) != nil {
+	if p.start() != nil && len(p.missing()) > 0 && c.letGo(i.LogID, p.first(i.LogID)) != nil {
 		return nil, fmt.Errorf("collecting evidence: %w", ErrRemoving)
 	}
 	return p, nil
@@ -269,6 +265,9 @@ func (c *collector) prove(r *row) error {
 			c.notes[note] = true
 			c.checkpoints = append(c.checkpoints, note)
 		}
+	}
+	if p.lost(r.seq) {
+		return fmt.Errorf("%w: the journal lost its place, so no checkpoint covers it", ErrUnproven)
 	}
 	if leaf, ok := p.leaves[r.seq]; !ok || leaf != r.leaf || proof.LeafHash(r.table, r.values) != leaf {
 		return fmt.Errorf("%w: it is not the row that was recorded", ErrUnproven)

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -58,14 +59,12 @@ func (p *span) hash(from, to uint64) ([]byte, error) {
 	}
 	if to-from == 1 {
 		seq := to
-		if l, ok := p.leaves[seq]; ok {
+		if p.lost(seq) {
+			l := audit.PlaceholderLeaf(seq)
 			return l[:], nil
 		}
-		for _, g := range p.gaps {
-			if seq >= g.From && seq <= g.To {
-				l := audit.PlaceholderLeaf(seq)
-				return l[:], nil
-			}
+		if l, ok := p.leaves[seq]; ok {
+			return l[:], nil
 		}
 		return nil, fmt.Errorf("row %d is not there, or the checkpoints before it are not", seq)
 	}
@@ -81,6 +80,11 @@ func (p *span) hash(from, to uint64) ([]byte, error) {
 	h := rfc6962.DefaultHasher.HashChildren(left, right)
 	p.known[[2]uint64{from, to}] = h // asked for again by the next proof
 	return h, nil
+}
+
+// lost tells whether the checkpoint says that the journal lost a place: the tree has no row there, even if a sink does.
+func (p *span) lost(seq uint64) bool {
+	return slices.ContainsFunc(p.gaps, func(g audit.Gap) bool { return seq >= g.From && seq <= g.To })
 }
 
 // split is the largest power of two below n.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
@@ -14,8 +13,7 @@ import (
 type removal struct {
 	audit.Removal      // Through is less than the place of the first row that is there
 	start         bool // the impersonation's start is not there
-	shown         bool // and must have been one of them
-	all           bool // every row before the first that is there is one of them
+	shown         bool // and was one of them: its end says where it was
 }
 
 // removal is nil when the pack has no such row.
@@ -30,8 +28,7 @@ func (p *Pack) removal() (found *removal) {
 		if said.Through < 1 || first < 2 || start && said.Through >= first {
 			continue
 		}
-		gone := &removal{Removal: said, start: !start, all: said.Through >= first-1}
-		gone.shown = gone.start && p.shown(said)
+		gone := &removal{Removal: said, start: !start, shown: !start && p.shown(said)}
 		gone.Through = min(said.Through, first-1)
 		if found == nil || gone.shown && !found.shown {
 			found = gone
@@ -40,13 +37,9 @@ func (p *Pack) removal() (found *removal) {
 	return found
 }
 
-// shown tells whether a start that is not there was one of the rows that may go: its place is before that of every row which
-// is there, and it is what the end says. No other place is known: requests are placed when they are finished, and times may
-// step back.
+// shown tells whether a start that is not there was one of the rows that may go. Nothing but the end says where it was: times
+// may step back, requests are placed when they are finished, and before the first row that is there others may be missing.
 func (p *Pack) shown(gone audit.Removal) bool {
-	if first := p.first(gone.Log); first > 1 && gone.Through >= first-1 {
-		return true
-	}
 	seq := p.startSeq(gone.Log)
 	return seq > 0 && gone.Through >= seq
 }
@@ -54,22 +47,22 @@ func (p *Pack) shown(gone audit.Removal) bool {
 // startSeq is where in a log the end says that the start is; 0: it does not say.
 func (p *Pack) startSeq(log string) (seq uint64) {
 	for _, r := range p.rows {
-		if r.event != nil && r.logID == log && r.event.Type == audit.EventImpersonationEnded && r.event.ImpersonationID == p.ID {
+		if p.isEnd(r) && r.logID == log {
 			seq = max(seq, audit.EndOf(r.event.Detail).StartSeq)
 		}
 	}
 	return seq
 }
 
-// missing are the numbers of requests that are not there; lead tells how many of them come before all that are.
-func (p *Pack) missing() (numbers []uint64, lead int) {
+// missing are the numbers of requests that are not there: they count from 1, and the end says how many there were.
+func (p *Pack) missing() (numbers []uint64) {
 	have := map[uint64]bool{}
 	said, ended := uint64(0), false
 	for _, r := range p.rows {
 		switch {
 		case r.request != nil && r.request.ImpersonationID == p.ID:
 			have[r.request.ImpersonationSeq] = true
-		case r.event != nil && r.event.ImpersonationID == p.ID && r.event.Type == audit.EventImpersonationEnded:
+		case p.isEnd(r):
 			said, ended = max(said, audit.EndOf(r.event.Detail).Requests), true
 		}
 	}
@@ -78,16 +71,16 @@ func (p *Pack) missing() (numbers []uint64, lead int) {
 			said = max(said, n)
 		}
 	}
-	leading := true
 	for n := uint64(1); n <= said && len(numbers) <= maxRows; n++ {
-		if leading = leading && !have[n]; leading {
-			lead++
-		}
 		if !have[n] {
 			numbers = append(numbers, n)
 		}
 	}
-	return numbers, lead
+	return numbers
+}
+
+func (p *Pack) isEnd(r *row) bool {
+	return r.event != nil && r.event.Type == audit.EventImpersonationEnded && r.event.ImpersonationID == p.ID
 }
 
 // start is the event of the impersonation's start; nil: it is not there.
@@ -133,12 +126,8 @@ func (c *collector) retained(i *audit.Impersonation) error {
 	}
 	first := c.first(i.LogID)
 	var found *audit.Event
-	why := "no event says that retention removed it"
 	err := c.eachRetention(func(e *audit.Event) bool {
 		said := audit.RemovalOf(e.Detail)
-		if said.Log == i.LogID && said.Through > 0 && headless && c.startSeq(i.LogID) == 0 {
-			why = "the end does not say where it was: it is in another log, or was recorded by an earlier version, so nothing shows that retention removed it"
-		}
 		if said.Log == i.LogID && said.Through > 0 && (headless && c.shown(said) || !headless && said.Through < first) {
 			found = e
 		}
@@ -151,63 +140,18 @@ func (c *collector) retained(i *audit.Impersonation) error {
 		return c.add(ofEvent(found))
 	case !headless:
 		return nil // it was never recorded
+	case c.startSeq(i.LogID) == 0:
+		return ErrUnplaced
 	}
-	return fmt.Errorf("%w: its start is not there, and %s; audit verify says more", ErrUnproven, why)
+	return fmt.Errorf("%w: its start is not there, and no event says that retention removed it; audit verify says more", ErrUnproven)
 }
 
-// Unshown is how many requests that retention removed are taken for missing unless the gateway signs the pack.
-func (p *Pack) Unshown() (n int) {
-	gone := p.removal()
-	missing, lead := p.missing()
-	switch {
-	case gone == nil || !gone.shown:
+// Unshown is how many requests are not there, of one whose start retention has removed: maybe with it. No row says so.
+func (p *Pack) Unshown() int {
+	if gone := p.removal(); gone == nil || !gone.shown {
 		return 0
-	case gone.all:
-		return len(missing) - lead
 	}
-	return len(missing)
-}
-
-// settle is how long after the end requests that were under way may still be recorded.
-const settle = 24 * time.Hour
-
-// unbroken checks, where the start is gone, that no row after those which retention let go is missing, or says something
-// else: any might be of the impersonation. Its requests are numbered, but nothing tells which of those that are not there
-// had places before. It holds for the gateway's signature on the manifest; what is in a pack can't show it.
-func (c *collector) unbroken() error {
-	gone := c.removal()
-	if gone == nil || !gone.start {
-		return nil
-	}
-	var last uint64
-	var over time.Time
-	for _, r := range c.rows {
-		if r.logID == gone.Log && (r.request != nil || r.event.ImpersonationID == c.ID) {
-			last = max(last, r.seq)
-		}
-		if r.event != nil && r.event.ImpersonationID == c.ID && r.event.Type == audit.EventImpersonationEnded {
-			over = r.event.Time.Add(settle)
-		}
-	}
-	for seq := gone.Through + 1; ; {
-		sealed, err := c.r.Sealed(c.ctx, gone.Log, seq)
-		if errors.Is(err, audit.ErrUnsealed) && seq > last {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		p, err := newSpan(sealed)
-		if err == nil && len(sealed.Changed) > 0 {
-			err = fmt.Errorf("row %d is not the row that was recorded", slices.Min(sealed.Changed))
-		}
-		if err != nil {
-			return fmt.Errorf("%w: what was recorded after its start: %w", ErrUnproven, err)
-		}
-		if seq = p.size + 1; p.size >= last && sealed.Checkpoint.Time.After(over) {
-			return nil
-		}
-	}
+	return len(p.missing())
 }
 
 // asked tells whether the pack has how the start was asked for, if it was.
@@ -244,8 +188,9 @@ func (c *collector) eachRetention(do func(*audit.Event) bool) error {
 func (c *collector) gone(notThere error) error {
 	left, err := c.r.Timeline(c.ctx, c.ID, audit.Page{Limit: 1})
 	if err == nil && len(left.Rows) > 0 {
+		// A review, say, comes long after the end.
 		logID, seq := left.Rows[0].Place()
-		if c.letGo(logID, seq-1) == nil {
+		if left.Rows[0].Request != nil || seq < 2 || c.letGo(logID, seq-1) == nil {
 			return fmt.Errorf("%w: its start is not there, though rows of it are; audit verify says more", ErrUnproven)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -21,6 +22,7 @@ import (
 const (
 	KindPackChanged = "pack_changed" // a byte is not as it was written
 	KindUnproven    = "unproven"     // the row's proof does not lead to a signed checkpoint
+	KindUnshown     = "unshown"      // not there; whether retention removed it, a pack can't show
 )
 
 // Report is what was found of a pack.
@@ -34,10 +36,8 @@ type Report struct {
 	Removed uint64 `json:"removed_through,omitempty"`
 	// NoStart: the impersonation's start was one of them.
 	NoStart bool `json:"start_removed,omitempty"`
-	// Gone is how many of its requests are not there, either, since they were among them. The gateway, which has signed the
-	// manifest, saw that no row after them is missing, unless Removed reaches to the first that is there: the pack itself
-	// can't show it, the whole log can.
-	Gone uint64 `json:"requests_removed,omitempty"`
+	// NoEnd: it went on when the pack was made, or its end was removed before.
+	NoEnd bool `json:"no_end,omitempty"`
 }
 
 // Clean tells whether nothing was found.
@@ -159,29 +159,38 @@ func (v *verification) rows(p *Pack) {
 	}
 }
 
-// whole tells which requests are missing: they are numbered, and the end says how many there were.
+// whole tells what is missing. The end says how many requests there were; no row says which of them retention took with the
+// start, so these can't be told from those that somebody else removed.
 func (v *verification) whole(p *Pack) {
 	gone := p.removal()
 	if gone == nil {
 		gone = &removal{}
 	}
 	v.report.Removed, v.report.NoStart = gone.Through, gone.shown
+	v.report.NoEnd = !slices.ContainsFunc(p.rows, p.isEnd)
 	switch {
 	case gone.start && !gone.shown:
 		v.report.add(proof.KindMissing, gone.Log, audit.TableEvents, p.startSeq(gone.Log), "the start of the impersonation is not there, and nothing shows that it was among rows 1 to %d, which retention let go", gone.Through)
 	case p.start() == nil && !gone.shown:
 		v.report.add(proof.KindMissing, "", "", 0, "the start of the impersonation is not there")
 	}
-	missing, lead := p.missing()
-	for i, n := range missing {
-		switch leading := i < lead; {
-		case gone.shown && (v.report.Signed || leading && gone.all):
-			v.report.Gone++
-		case gone.shown && leading:
-			v.report.add(proof.KindMissing, "", audit.TableRequests, n, "request %d of the impersonation is not there: maybe retention removed it, but the manifest is not signed by the gateway, which would have looked", n)
-		default:
-			v.report.add(proof.KindMissing, "", audit.TableRequests, n, "request %d of the impersonation is not there", n)
+	missing := p.missing()
+	for len(missing) > 0 {
+		run := 1
+		for run < len(missing) && missing[run] == missing[0]+uint64(run) {
+			run++
 		}
+		f := proof.Finding{Kind: proof.KindMissing, Table: audit.TableRequests, From: missing[0], To: missing[run-1]}
+		f.What = fmt.Sprintf("request %d of the impersonation is not there", f.From)
+		if run > 1 {
+			f.What = fmt.Sprintf("requests %d to %d of the impersonation are not there", f.From, f.To)
+		}
+		if gone.shown {
+			f.Kind = KindUnshown
+			f.What += ": maybe retention removed them with the start, which only audit verify of the whole log can show"
+		}
+		v.report.Findings = append(v.report.Findings, f)
+		missing = missing[run:]
 	}
 }
 

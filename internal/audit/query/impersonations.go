@@ -146,30 +146,29 @@ func fromStart(e *audit.Event) *audit.Impersonation {
 	return i
 }
 
-// removals are how far an event says that retention let the rows of each log go.
-func (r *Reader) removals(ctx context.Context) (map[string]uint64, error) {
-	through := map[string]uint64{}
+// removals are the furthest that retention let the rows of each log go.
+func (r *Reader) removals(ctx context.Context) (map[string]audit.Removal, error) {
+	by := map[string]audit.Removal{}
 	b := r.build("SELECT " + eventColumns + " FROM " + r.dialect.Prefix + audit.TableEvents)
-	return through, r.each(ctx, "reading what retention removed", b.is("type", audit.EventRetentionApplied), func(rows *sql.Rows) error {
+	return by, r.each(ctx, "reading what retention removed", b.is("type", audit.EventRetentionApplied), func(rows *sql.Rows) error {
 		e, err := scanEvent(rows)
 		if err == nil {
-			said := audit.RemovalOf(e.Detail)
-			through[said.Log] = max(through[said.Log], said.Through)
+			if said := audit.RemovalOf(e.Detail); said.Through > by[said.Log].Through {
+				by[said.Log] = said
+			}
 		}
 		return err
 	})
 }
 
-// fromEnd is what the end tells of one whose start is gone. through is how far retention let its log go. An end that does not
-// say where the start was is of a start in another log, or of an earlier version: retention may explain that.
-func fromEnd(e *audit.Event, through uint64) *audit.Impersonation {
+// fromEnd is what the end tells of one whose start is gone, and of whose log retention let so much go. An end that does not
+// say where the start was is of a start in another log, or of an earlier version: then its time must do.
+func fromEnd(e *audit.Event, gone audit.Removal) *audit.Impersonation {
 	i := &audit.Impersonation{
 		ID: e.ImpersonationID, ActorID: e.ActorID, ActorUsername: e.ActorUsername, ActorName: e.ActorName,
 		TargetID: e.TargetID, TargetUsername: e.TargetUsername, TargetName: e.TargetName,
 		Mode: e.Mode, Started: e.Time, Ended: &e.Time, LogID: e.LogID, Seq: e.Seq,
 	}
-	i.BeginningRemoved = through > 0 && through >= audit.EndOf(e.Detail).StartSeq
-	i.BeginningMissing = !i.BeginningRemoved
 	var d struct {
 		Cause, By string
 		Seconds   uint32 `json:"duration_s"`
@@ -178,6 +177,8 @@ func fromEnd(e *audit.Event, through uint64) *audit.Impersonation {
 		d.Cause = e.Detail
 	}
 	i.EndCause, i.EndedBy, i.Started = d.Cause, d.By, e.Time.Add(-time.Duration(d.Seconds)*time.Second)
+	i.BeginningRemoved = gone.Through > 0 && gone.Through >= audit.EndOf(e.Detail).StartSeq && (gone.Before.IsZero() || i.Started.Before(gone.Before))
+	i.BeginningMissing = !i.BeginningRemoved
 	return i
 }
 

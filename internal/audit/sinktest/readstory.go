@@ -147,7 +147,9 @@ func readHeadless(s *suite) {
 	y.end(t0.Add(7*time.Minute), "c", "cleo", "sam", "stopped", 4*time.Minute)
 	// Its start would be in a place that nothing lets go.
 	y.event(t0.Add(8*time.Minute), audit.EventImpersonationEnded, "d", "dora", "eve", `{"cause":"revoked","by":"olga","start_seq":5}`)
-	y.event(t0.Add(9*time.Minute), audit.EventRetentionApplied, "", "", "", audit.Detail("log", logID, "through", 4))
+	// It began too late for that.
+	y.event(t0.Add(9*time.Minute), audit.EventImpersonationEnded, "e", "emil", "eve", `{"cause":"revoked","by":"olga","duration_s":60}`)
+	y.event(t0.Add(10*time.Minute), audit.EventRetentionApplied, "", "", "", audit.Detail("log", logID, "through", 4, "before", t0.Add(2*time.Minute).Format(time.RFC3339)))
 	s.write(sink, batch(y.rows...))
 	list := func(f audit.Filter, p audit.Page) []string {
 		ids := []string{}
@@ -156,7 +158,7 @@ func readHeadless(s *suite) {
 		}
 		return ids
 	}
-	if got := list(audit.Filter{}, audit.Page{Limit: 1}); !slices.Equal(got, []string{"d", "c", "b", "a"}) {
+	if got := list(audit.Filter{}, audit.Page{Limit: 1}); !slices.Equal(got, []string{"e", "d", "c", "b", "a"}) {
 		s.Errorf("while all is there: %q", got)
 	}
 	if err := t.Remove(s.ctx, audit.Prefix{LogID: logID, Through: 4}); err != nil {
@@ -172,7 +174,7 @@ func readHeadless(s *suite) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		s.Errorf("one of them: %v (-want +got):\n%s", err, diff)
 	}
-	for id, missing := range map[string]bool{"b": false, "d": true} {
+	for id, missing := range map[string]bool{"b": false, "d": true, "e": true} {
 		if i, err := reader.Impersonation(s.ctx, id); err != nil || i.BeginningMissing != missing || i.BeginningRemoved == missing {
 			s.Errorf("%s: %+v, %v", id, i, err)
 		}
@@ -181,12 +183,12 @@ func readHeadless(s *suite) {
 		filter audit.Filter
 		want   []string
 	}{
-		"all":    {audit.Filter{}, []string{"d", "b", "a", "c"}}, // but for c by their end
+		"all":    {audit.Filter{}, []string{"e", "d", "b", "a", "c"}}, // but for c by their end
 		"actor":  {audit.Filter{Actor: "Bob"}, []string{"b"}},
 		"target": {audit.Filter{Target: "sam"}, []string{"a", "c"}},
 		"active": {audit.Filter{Outcome: audit.OutcomeActive}, []string{}},
 		"cause":  {audit.Filter{Outcome: "stopped"}, []string{"a", "c"}},
-		"from":   {audit.Filter{From: t0.Add(5 * time.Minute)}, []string{"d", "b"}},
+		"from":   {audit.Filter{From: t0.Add(5 * time.Minute)}, []string{"e", "d", "b"}},
 		"name":   {audit.Filter{Q: "of ALICE"}, []string{"a"}},
 		"later":  {audit.Filter{From: t0.AddDate(0, 2, 0)}, []string{}},
 	} {
