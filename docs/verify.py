@@ -216,12 +216,27 @@ def removed(rows, own):
             best = log, min(through, first - 1), shown
     return best
 
+FILES = "MANIFEST VERIFY.txt report.html policy.txt rows.jsonl checkpoints.txt signing_key.pub verify.py".split()
+
+def line(text):
+    def once(pairs):
+        assert len(dict(pairs)) == len(pairs), "a name is in a line twice"
+        return dict(pairs)
+    row = json.loads(text, object_pairs_hook=once)
+    numbers = ("seq", "impersonation_seq", "status", "duration_us", "request_bytes", "response_bytes")
+    for name in COLUMNS[row["table"]]:
+        assert type(row.get(name, "")) is (int if name in numbers else str) or name not in row, name + " is of another type"
+    assert not set(row) - set(COLUMNS[row["table"]]) - {"table", "leaf_hash", "tree_size", "proof"}, "it has what no row has"
+    return row
+
 def check_pack(path, keys):
     whole = open(path, "rb").read()
     with zipfile.ZipFile(path) as z:
         files = [(i.filename, z.read(i)) for i in z.infolist()]
     if stored(files) != whole:
         found.append("zip: it is not as it was written")
+    if [n for n, _ in files] != FILES:
+        found.append("zip: its files are not those of a pack")
     content = dict(files)
     manifest = content["MANIFEST"].decode()
     head = [l for l in manifest.split("\n")[2:3] if l.startswith("removed ")]
@@ -231,13 +246,16 @@ def check_pack(path, keys):
     notes = re.findall("caddy-impersonate/.*?\n\n\u2014 .*?\n", content["checkpoints.txt"].decode(), re.S)
     if "".join(notes) != content["checkpoints.txt"].decode():
         found.append("checkpoints.txt: not signed notes alone")
-    rows = [json.loads(l) for l in content["rows.jsonl"].decode().splitlines()]
+    rows = [line(l) for l in content["rows.jsonl"].decode()[:-1].split("\n")]
+    places = [(r["log_id"], r["seq"]) for r in rows]
+    if any(a >= b for a, b in zip(places, places[1:])):
+        found.append("rows.jsonl: a row is there twice, or not in its place")
     for _ in range(len(notes) + 1):  # as often as a key may have vouched for the next
         before, sealed = len(keys), {c[:2]: c[2] for n in notes for c in [checkpoint(keys, n)] if c}
         for row in rows:
             row["leaf"] = leaf_hash(row["table"], row)
             root = sealed.get((row["log_id"], row["tree_size"]))
-            proof = [base64.b64decode(h) for h in row["proof"]]
+            proof = [base64.b64decode(h, validate=True) for h in row["proof"]]
             row["proven"] = bool(root) and included(row["leaf"], row["seq"] - 1, row["tree_size"], proof) == root
             if row["proven"]:
                 new_keys(keys, row)
@@ -248,29 +266,36 @@ def check_pack(path, keys):
             found.append("checkpoint: signed by none of the keys you trust, or changed")
     for row in rows:
         check_row(row)
-        if set(row) - set(COLUMNS[row["table"]]) - {"table", "leaf_hash", "tree_size", "proof", "leaf", "proven"}:
-            found.append("changed: %(table)s, log %(log_id)s, seq %(seq)s has what no row has" % row)
         if not row["proven"]:
             found.append("not proven: %(table)s, log %(log_id)s, seq %(seq)s" % row)
-    about = manifest.split("\n")[1].split(" ")[1]
-    have = {r["impersonation_seq"] for r in rows if r["table"] == "requests" and r["impersonation_id"] == about}
+    format, about = manifest.split("\n")[:2]
+    assert format == "caddy-impersonate-evidence/1" and about.startswith("impersonation "), "its manifest is none"
+    about = about[len("impersonation "):]
     own = [r for r in rows if r["impersonation_id"] == about]
     gone = removed([r for r in rows if r["proven"]], own)
     if head != (["removed %s 1-%d" % gone[:2]] if gone else []):
         found.append("manifest: what it says of retention is not what the rows say")
     headless = gone and gone[2]
     ends = events(own, "impersonation_ended")
-    said = max([detail(r, int, "requests") for r in ends] or have, default=0)
-    for seq in sorted(set(range(1, min(said, 10**6) + 1)) - have):
-        found.append("missing: request %d of the impersonation" % seq + (", maybe by retention: only the whole log can show that" if headless else ""))
+    asked = {detail(r, str, "request") for kind in ("impersonation_started", "emergency_started") for r in events(own, kind)} - {""}
+    for row in rows:
+        context = row["table"] == "events" and (row["type"] in ("config_loaded", "signing_key_changed", "retention_applied")
+                                                or row["impersonation_id"] == "" and row["detail"] and detail(row, str, "request") in asked)
+        if row["impersonation_id"] != about and not context:
+            found.append("changed: %(table)s, log %(log_id)s, seq %(seq)s is not of this impersonation" % row)
+    for log in sorted({r["log_id"] for r in own}):  # each log counts for itself
+        there = {r["impersonation_seq"] for r in own if r["table"] == "requests" and r["log_id"] == log}
+        said = max([detail(r, int, "requests") for r in ends if r["log_id"] == log] + list(there), default=0)
+        for seq in sorted(set(range(1, min(said, 10**6) + 1)) - there):
+            found.append("missing: request %d of the impersonation" % seq + (", maybe by retention: only the whole log can show that" if headless else ""))
+        if not any(r["log_id"] == log for r in ends):
+            print("It has no end in log %s: it went on when this was made, or only the whole log can show what became of its end." % log)
     if gone:
         print("removed by retention: rows 1 to %d of log %s" % gone[1::-1])
     if headless:
         print("its start is one of them")
     elif not events(own, "impersonation_started"):
         found.append("missing: the start of the impersonation")
-    if not ends:
-        print("It has no end: it went on when this was made, or only the whole log can show what became of its end.")
     if "\n\n" not in manifest:
         print("The manifest is not signed: trust rows.jsonl; report.html and the like only as far as who gave you this.")
     elif not signed(keys, manifest):

@@ -119,6 +119,7 @@ func endDetail(detail string, n Counts) string {
 		}
 	}
 	fields["requests"] = encodeJSON(n.Requests)
+	delete(fields, "start_seq")
 	if n.Start > 0 {
 		fields["start_seq"] = encodeJSON(n.Start)
 	}

@@ -39,6 +39,11 @@ type row struct {
 	event   *audit.Event
 }
 
+// inOrder compares the places of rows in a pack.
+func inOrder(a, b *row) int {
+	return cmp.Or(strings.Compare(a.logID, b.logID), cmp.Compare(a.seq, b.seq))
+}
+
 // ErrUnproven: rows are not those that were signed, or are missing.
 var ErrUnproven = errors.New("the audit does not prove it")
 
@@ -89,7 +94,7 @@ func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pa
 			return nil, fmt.Errorf("collecting evidence: %w", err)
 		}
 	}
-	slices.SortFunc(p.rows, func(a, b *row) int { return cmp.Or(strings.Compare(a.logID, b.logID), cmp.Compare(a.seq, b.seq)) })
+	slices.SortFunc(p.rows, inOrder)
 	for _, row := range p.rows {
 		if err := c.prove(row); err != nil {
 			if errors.Is(err, ErrUnproven) && c.letGo(row.logID, row.seq) != nil {

@@ -42,3 +42,31 @@ func Forge(ctx context.Context, r audit.Reader, id string, keys []string, withou
 	}
 	return p, nil
 }
+
+// Plus is the pack with the rows of another, too.
+func (p *Pack) Plus(other *Pack) *Pack {
+	more := *p
+	more.rows = slices.Clone(p.rows)
+	for _, r := range other.rows {
+		if !slices.ContainsFunc(more.rows, func(o *row) bool { return inOrder(o, r) == 0 }) {
+			more.rows = append(more.rows, r)
+		}
+	}
+	slices.SortFunc(more.rows, inOrder)
+	more.checkpoints = slices.Clone(p.checkpoints)
+	for _, n := range other.checkpoints {
+		if !slices.Contains(more.checkpoints, n) {
+			more.checkpoints = append(more.checkpoints, n)
+		}
+	}
+	return &more
+}
+
+// Prefixed is a pack with one file more, before all others.
+func Prefixed(pack []byte, name, data string) ([]byte, error) {
+	files, err := unstored(pack)
+	if err != nil {
+		return nil, err
+	}
+	return stored(append([]file{{name, []byte(data)}}, files...))
+}

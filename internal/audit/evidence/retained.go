@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,33 +55,64 @@ func (p *Pack) startSeq(log string) (seq uint64) {
 	return seq
 }
 
-// missing are the numbers of requests that are not there: they count from 1, and the end says how many there were.
-func (p *Pack) missing() (numbers []uint64) {
-	have := map[uint64]bool{}
-	said, ended := uint64(0), false
+// numbered is a request by the number that a log gave it.
+type numbered struct {
+	log string
+	n   uint64
+}
+
+// missing are the requests that are not there: each log counts from 1, and the end in it says how many there were.
+func (p *Pack) missing() (list []numbered) {
+	have := map[numbered]bool{}
+	said := map[string]uint64{}
 	for _, r := range p.rows {
 		switch {
 		case r.request != nil && r.request.ImpersonationID == p.ID:
-			have[r.request.ImpersonationSeq] = true
+			have[numbered{r.logID, r.request.ImpersonationSeq}] = true
+			said[r.logID] = max(said[r.logID], r.request.ImpersonationSeq) // one that slips in at the very end is not counted there
 		case p.isEnd(r):
-			said, ended = max(said, audit.EndOf(r.event.Detail).Requests), true
+			said[r.logID] = max(said[r.logID], audit.EndOf(r.event.Detail).Requests)
 		}
 	}
-	if !ended {
-		for n := range have {
-			said = max(said, n)
+	for _, log := range slices.Sorted(maps.Keys(said)) {
+		for n := uint64(1); n <= said[log] && len(list) <= maxRows; n++ {
+			if at := (numbered{log, n}); !have[at] {
+				list = append(list, at)
+			}
 		}
 	}
-	for n := uint64(1); n <= said && len(numbers) <= maxRows; n++ {
-		if !have[n] {
-			numbers = append(numbers, n)
-		}
+	return list
+}
+
+// noEnd tells whether a log that has rows of the impersonation has no end of it.
+func (p *Pack) noEnd() bool {
+	ended := map[string]bool{}
+	for _, r := range p.rows {
+		ended[r.logID] = ended[r.logID] || p.isEnd(r)
 	}
-	return numbers
+	return slices.ContainsFunc(p.rows, func(r *row) bool { return p.own(r) && !ended[r.logID] })
 }
 
 func (p *Pack) isEnd(r *row) bool {
 	return r.event != nil && r.event.Type == audit.EventImpersonationEnded && r.event.ImpersonationID == p.ID
+}
+
+func (p *Pack) own(r *row) bool {
+	return r.event != nil && r.event.ImpersonationID == p.ID || r.request != nil && r.request.ImpersonationID == p.ID
+}
+
+// has tells whether a row is one that a pack has: of the impersonation, of the request that its start was made of, or what
+// configurations, keys and the retention were. Another's, in its report, would be taken for this one's.
+func (p *Pack) has(r *row) bool {
+	if p.own(r) || r.event == nil {
+		return p.own(r)
+	}
+	switch r.event.Type {
+	case audit.EventConfigLoaded, audit.EventSigningKeyChanged, audit.EventRetentionApplied:
+		return true
+	}
+	request := p.request()
+	return request != "" && r.event.ImpersonationID == "" && detailOf(r.event)["request"] == request
 }
 
 // start is the event of the impersonation's start; nil: it is not there.
@@ -96,7 +128,7 @@ func (p *Pack) start() *audit.Event {
 // request is the one that the start was made of, as the start says; empty: nobody was asked.
 func (p *Pack) request() string {
 	for _, r := range p.rows {
-		if r.event == nil || r.event.Type != audit.EventImpersonationStarted && r.event.Type != audit.EventEmergencyStarted {
+		if !p.own(r) || r.event == nil || r.event.Type != audit.EventImpersonationStarted && r.event.Type != audit.EventEmergencyStarted {
 			continue
 		}
 		if id, _ := detailOf(r.event)["request"].(string); id != "" {
@@ -109,8 +141,7 @@ func (p *Pack) request() string {
 // first is the place of the first of the impersonation's own rows in a log; 0: it has none there.
 func (p *Pack) first(log string) (seq uint64) {
 	for _, r := range p.rows {
-		own := r.event != nil && r.event.ImpersonationID == p.ID || r.request != nil && r.request.ImpersonationID == p.ID
-		if own && r.logID == log && (seq == 0 || r.seq < seq) {
+		if p.own(r) && r.logID == log && (seq == 0 || r.seq < seq) {
 			seq = r.seq
 		}
 	}

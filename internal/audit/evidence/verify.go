@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -167,20 +166,26 @@ func (v *verification) whole(p *Pack) {
 		gone = &removal{}
 	}
 	v.report.Removed, v.report.NoStart = gone.Through, gone.shown
-	v.report.NoEnd = !slices.ContainsFunc(p.rows, p.isEnd)
+	v.report.NoEnd = p.noEnd()
 	switch {
 	case gone.start && !gone.shown:
 		v.report.add(proof.KindMissing, gone.Log, audit.TableEvents, p.startSeq(gone.Log), "the start of the impersonation is not there, and nothing shows that it was among rows 1 to %d, which retention let go", gone.Through)
 	case p.start() == nil && !gone.shown:
 		v.report.add(proof.KindMissing, "", "", 0, "the start of the impersonation is not there")
 	}
+	for _, r := range p.rows {
+		if !p.has(r) {
+			v.report.add(KindPackChanged, r.logID, r.table, r.seq, "it is not of this impersonation")
+		}
+	}
 	missing := p.missing()
 	for len(missing) > 0 {
 		run := 1
-		for run < len(missing) && missing[run] == missing[0]+uint64(run) {
+		first := missing[0]
+		for run < len(missing) && missing[run] == (numbered{first.log, first.n + uint64(run)}) {
 			run++
 		}
-		f := proof.Finding{Kind: proof.KindMissing, Table: audit.TableRequests, From: missing[0], To: missing[run-1]}
+		f := proof.Finding{Kind: proof.KindMissing, LogID: first.log, Table: audit.TableRequests, From: first.n, To: missing[run-1].n}
 		f.What = fmt.Sprintf("request %d of the impersonation is not there", f.From)
 		if run > 1 {
 			f.What = fmt.Sprintf("requests %d to %d of the impersonation are not there", f.From, f.To)
@@ -229,16 +234,20 @@ func (v *verification) remade(p *Pack, files []file, manifest string) {
 
 var notes = regexp.MustCompile(`(?s)caddy-impersonate/.*?\n\n\x{2014} [^\n]*\n`)
 
+// names are the files of a pack, in their order.
+var names = []string{manifestName, "VERIFY.txt", "report.html", "policy.txt", "rows.jsonl", "checkpoints.txt", "signing_key.pub", "verify.py"}
+
 // read takes the files apart. It checks no more than that they can be read as what Zip writes.
 func read(files []file) (p *Pack, manifest string, err error) {
 	by := map[string][]byte{}
-	for _, f := range files {
+	for i, f := range files {
+		if i >= len(names) || f.name != names[i] {
+			return nil, "", fmt.Errorf("its file %d, %.80q, is not what a pack has there", i+1, f.name)
+		}
 		by[f.name] = f.data
 	}
-	for _, name := range []string{manifestName, "rows.jsonl", "checkpoints.txt", "signing_key.pub"} {
-		if by[name] == nil {
-			return nil, "", fmt.Errorf("there is no %s in it", name)
-		}
+	if len(files) < len(names) {
+		return nil, "", fmt.Errorf("there is no %s in it", names[len(files)])
 	}
 	p = &Pack{}
 	manifest = string(by[manifestName])
@@ -262,6 +271,9 @@ func read(files []file) (p *Pack, manifest string, err error) {
 		r, err := readRow(line)
 		if err != nil {
 			return nil, "", fmt.Errorf("rows.jsonl, line %d: %w", n+1, err)
+		}
+		if len(p.rows) > 0 && inOrder(p.rows[len(p.rows)-1], r) >= 0 {
+			return nil, "", fmt.Errorf("rows.jsonl, line %d: it is there twice, or not in its place", n+1)
 		}
 		p.rows = append(p.rows, r)
 	}

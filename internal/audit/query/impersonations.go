@@ -177,7 +177,10 @@ func fromEnd(e *audit.Event, gone audit.Removal) *audit.Impersonation {
 		d.Cause = e.Detail
 	}
 	i.EndCause, i.EndedBy, i.Started = d.Cause, d.By, e.Time.Add(-time.Duration(d.Seconds)*time.Second)
-	i.BeginningRemoved = gone.Through > 0 && gone.Through >= audit.EndOf(e.Detail).StartSeq && (gone.Before.IsZero() || i.Started.Before(gone.Before))
+	i.BeginningRemoved = gone.Through > 0 && (gone.Before.IsZero() || i.Started.Before(gone.Before))
+	if seq := audit.EndOf(e.Detail).StartSeq; seq > 0 {
+		i.BeginningRemoved = gone.Through >= seq
+	}
 	i.BeginningMissing = !i.BeginningRemoved
 	return i
 }
