@@ -195,7 +195,7 @@ def stored(files):
 
 def detail(row, kind, name):
     """A text, or a whole number, in the detail of an event."""
-    value = json.loads(row["detail"]).get(name)
+    value = json.loads(row["detail"] or "{}").get(name)
     return value if type(value) is kind and (kind is str or value >= 0) else kind()
 
 def events(rows, kind):
@@ -277,9 +277,11 @@ def check_pack(path, keys):
         found.append("manifest: what it says of retention is not what the rows say")
     headless = gone and gone[2]
     ends = events(own, "impersonation_ended")
+    config = next(((r["log_id"], seq) for r in events(own, "impersonation_started") for seq in [detail(r, int, "config_seq")] if seq), None)
     asked = {detail(r, str, "request") for kind in ("impersonation_started", "emergency_started") for r in events(own, kind)} - {""}
     for row in rows:
-        context = row["table"] == "events" and (row["type"] in ("config_loaded", "signing_key_changed", "retention_applied")
+        context = row["table"] == "events" and (row["type"] in ("signing_key_changed", "retention_applied")
+                                                or row["type"] == "config_loaded" and config in (None, (row["log_id"], row["seq"]))
                                                 or row["impersonation_id"] == "" and row["detail"] and detail(row, str, "request") in asked)
         if row["impersonation_id"] != about and not context:
             found.append("changed: %(table)s, log %(log_id)s, seq %(seq)s is not of this impersonation" % row)

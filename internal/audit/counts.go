@@ -3,6 +3,8 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"strings"
 )
 
 // Counts are what the log has of one impersonation.
@@ -124,6 +126,21 @@ func endDetail(detail string, n Counts) string {
 		fields["start_seq"] = encodeJSON(n.Start)
 	}
 	return string(encodeJSON(fields))
+}
+
+// startDetail is the Detail of an impersonation_started event with where the configuration is that was in force, so that no
+// other can be shown for it.
+func startDetail(detail string, config uint64) string {
+	inner, ok := strings.CutSuffix(detail, "}")
+	switch {
+	case detail == "":
+		return fmt.Sprintf(`{"config_seq":%d}`, config)
+	case !json.Valid([]byte(detail)) || !ok:
+		return detail // what is none is left as it is
+	case inner == "{":
+		return fmt.Sprintf(`{"config_seq":%d}`, config)
+	}
+	return fmt.Sprintf(`%s,"config_seq":%d}`, inner, config)
 }
 
 // encodeJSON encodes what can't fail, without the escapes that are for HTML.

@@ -51,6 +51,7 @@ type Recorder struct {
 	fs       journal.FS
 	dir      string
 	logID    string
+	config   uint64 // place of the last config_loaded; 0: there is none
 	journal  *journal.Journal
 	redactor atomic.Pointer[Redactor]
 
@@ -180,8 +181,11 @@ func (r *Recorder) append(e *Event) (journal.Ticket, error) {
 
 func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 	e.LogID = r.logID
-	if e.Type == EventImpersonationEnded {
+	switch {
+	case e.Type == EventImpersonationEnded:
 		e.Detail = endDetail(e.Detail, r.counts.of(e.ImpersonationID))
+	case e.Type == EventImpersonationStarted && r.config > 0:
+		e.Detail = startDetail(e.Detail, r.config)
 	}
 	e.clean(r.clock.Now)
 	e.Seq = r.nextSeq
@@ -192,8 +196,11 @@ func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 	}
 	r.placed(sha256.Sum256(r.buf))
 	r.counts.event(e)
-	if e.Type == EventSigningKeyChanged {
+	switch e.Type {
+	case EventSigningKeyChanged:
 		r.seal.key = keyOf(e)
+	case EventConfigLoaded:
+		r.config = e.Seq
 	}
 	r.stats.Events++
 	r.sealSoon(e.Type == EventImpersonationEnded)

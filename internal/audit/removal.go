@@ -34,3 +34,16 @@ func EndOf(detail string) (e End) {
 	}
 	return e
 }
+
+// Start is what an event impersonation_started says of the log it is in.
+type Start struct {
+	ConfigSeq uint64 `json:"config_seq"` // Seq of the configuration in force; 0: it is in another log, or the start is of an earlier version
+}
+
+// StartOf is what the event's detail says; empty for one that is none.
+func StartOf(detail string) (s Start) {
+	if json.Unmarshal([]byte(detail), &s) != nil {
+		return Start{}
+	}
+	return s
+}

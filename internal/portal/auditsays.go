@@ -15,7 +15,7 @@ const maxSays = 200
 // elsewhere are what the rest of an event or of the page says already, or what is too long for a line.
 var elsewhere = map[string]bool{
 	"policy": true, "mode": true, "duration_s": true, "idle_s": true, "site": true, "request": true, "ticket_url": true, "sha256": true, "policies": true,
-	"export": true, "delivery": true, "impersonation": true, "requests": true,
+	"export": true, "delivery": true, "impersonation": true, "requests": true, "start_seq": true, "config_seq": true,
 }
 
 // detailOf is an event's detail as people read it: what the names and values are that stand nowhere else.

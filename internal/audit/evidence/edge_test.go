@@ -169,6 +169,43 @@ func TestWhatIsNotOfThePack(t *testing.T) {
 	}
 }
 
+// TestTheConfigurationInForce: the start names it; no older one, with another text of the policy, is shown in its place.
+func TestTheConfigurationInForce(t *testing.T) {
+	s := newShelf(t)
+	s.event("", audit.EventConfigLoaded, audit.Detail("sha256", "22", "policies", map[string]string{"support": "The group support may, with a ticket."}))
+	const later = "4c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
+	config := s.recorder.LastSeq()
+	s.event(later, audit.EventImpersonationStarted, audit.Detail("policy", "support"))
+	s.event(later, audit.EventImpersonationEnded, "")
+	collect := func(id string) *evidence.Pack {
+		t.Helper()
+		p, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	text := func(p *evidence.Pack) string {
+		t.Helper()
+		z, err := p.Zip(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return unzip(t, z)["policy.txt"]
+	}
+	honest := collect(later)
+	if r, out := s.verdicts(honest, nil); !r.Clean() || !strings.Contains(text(honest), "with a ticket") {
+		t.Errorf("%v, %s, %s", r.Findings, out, text(honest))
+	}
+	if r, _ := s.verdicts(collect(later).Plus(collect(id).Only(rowConfig)), nil); r.Clean() {
+		t.Error("an older configuration is taken for that in force")
+	}
+	s.tampering()("DELETE FROM TABLE WHERE seq = ?", config)
+	if got := text(collect(later)); strings.Contains(got, "may") {
+		t.Errorf("of a configuration that is gone: %s", got)
+	}
+}
+
 // TestHonestAtTheEdge: what retention may have done is told from what it can't have done.
 func TestHonestAtTheEdge(t *testing.T) {
 	collect := func(s *shelf, id string) *evidence.Pack {

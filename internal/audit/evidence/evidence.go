@@ -223,8 +223,14 @@ func (c *collector) policy(i *audit.Impersonation) error {
 	if i.Policy == "" {
 		return nil
 	}
-	f := audit.Filter{Type: audit.EventConfigLoaded, Log: i.LogID, To: i.Started.Add(time.Microsecond)}
-	return c.events(f, true, func(e *audit.Event, d map[string]any) bool { return policyIn(d, i.Policy) != "" })
+	// Times may step back; where the start says which it is, that one is taken.
+	f := audit.Filter{Type: audit.EventConfigLoaded, Log: i.LogID, To: i.Started.Add(time.Hour)}
+	if start := c.start(); start == nil || audit.StartOf(start.Detail).ConfigSeq == 0 {
+		f.To = i.Started.Add(time.Microsecond)
+	}
+	return c.events(f, true, func(e *audit.Event, d map[string]any) bool {
+		return c.inForce(ofEvent(e)) && policyIn(d, i.Policy) != ""
+	})
 }
 
 func policyIn(d map[string]any, name string) string {

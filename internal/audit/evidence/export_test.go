@@ -70,3 +70,10 @@ func Prefixed(pack []byte, name, data string) ([]byte, error) {
 	}
 	return stored(append([]file{{name, []byte(data)}}, files...))
 }
+
+// Only is the pack with but one of its rows.
+func (p *Pack) Only(seq uint64) *Pack {
+	less := *p
+	less.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r *row) bool { return r.seq != seq })
+	return &less
+}

@@ -108,11 +108,23 @@ func (p *Pack) has(r *row) bool {
 		return p.own(r)
 	}
 	switch r.event.Type {
-	case audit.EventConfigLoaded, audit.EventSigningKeyChanged, audit.EventRetentionApplied:
+	case audit.EventConfigLoaded:
+		return p.inForce(r)
+	case audit.EventSigningKeyChanged, audit.EventRetentionApplied:
 		return true
 	}
 	request := p.request()
 	return request != "" && r.event.ImpersonationID == "" && detailOf(r.event)["request"] == request
+}
+
+// inForce tells whether a configuration is that which the start names; an earlier version's start names none.
+func (p *Pack) inForce(r *row) bool {
+	start := p.start()
+	if start == nil {
+		return true
+	}
+	seq := audit.StartOf(start.Detail).ConfigSeq
+	return seq == 0 || r.logID == start.LogID && r.seq == seq
 }
 
 // start is the event of the impersonation's start; nil: it is not there.
