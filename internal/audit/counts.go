@@ -131,16 +131,17 @@ func endDetail(detail string, n Counts) string {
 // startDetail is the Detail of an impersonation_started event with where the configuration is that was in force, so that no
 // other can be shown for it.
 func startDetail(detail string, config uint64) string {
-	inner, ok := strings.CutSuffix(detail, "}")
-	switch {
-	case detail == "":
-		return fmt.Sprintf(`{"config_seq":%d}`, config)
-	case !json.Valid([]byte(detail)) || !ok:
-		return detail // what is none is left as it is
-	case inner == "{":
-		return fmt.Sprintf(`{"config_seq":%d}`, config)
+	if detail == "" {
+		detail = "{}"
 	}
-	return fmt.Sprintf(`%s,"config_seq":%d}`, inner, config)
+	inner, ok := strings.CutSuffix(detail, "}")
+	if !ok || !json.Valid([]byte(detail)) {
+		return detail // what is none is left as it is
+	}
+	if inner != "{" {
+		inner += ","
+	}
+	return fmt.Sprintf(`%s"config_seq":%d}`, inner, config)
 }
 
 // encodeJSON encodes what can't fail, without the escapes that are for HTML.

@@ -195,6 +195,14 @@ func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 		return ticket, err
 	}
 	r.placed(sha256.Sum256(r.buf))
+	r.know(e)
+	r.stats.Events++
+	r.sealSoon(e.Type == EventImpersonationEnded)
+	return ticket, nil
+}
+
+// know takes up what later rows say of an event that has its place, now or at the start.
+func (r *Recorder) know(e *Event) {
 	r.counts.event(e)
 	switch e.Type {
 	case EventSigningKeyChanged:
@@ -202,9 +210,6 @@ func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 	case EventConfigLoaded:
 		r.config = e.Seq
 	}
-	r.stats.Events++
-	r.sealSoon(e.Type == EventImpersonationEnded)
-	return ticket, nil
 }
 
 // Counts tells of an impersonation; zero for one that is not known (any more).

@@ -97,13 +97,7 @@ func (r *Recorder) replay(rec journal.Record) error {
 		}
 		r.logID = e.LogID
 		r.replayRow(e.Seq, e.LeafHash)
-		r.counts.event(e)
-		switch e.Type {
-		case EventSigningKeyChanged:
-			r.seal.key = keyOf(e)
-		case EventConfigLoaded:
-			r.config = e.Seq
-		}
+		r.know(e)
 	case recordCheckpoint:
 		c, _, err := ParseCheckpoint(string(rec.Payload))
 		if err != nil {

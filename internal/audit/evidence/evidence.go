@@ -225,11 +225,12 @@ func (c *collector) policy(i *audit.Impersonation) error {
 	}
 	// Times may step back; where the start says which it is, that one is taken.
 	f := audit.Filter{Type: audit.EventConfigLoaded, Log: i.LogID, To: i.Started.Add(time.Hour)}
-	if start := c.start(); start == nil || audit.StartOf(start.Detail).ConfigSeq == 0 {
+	start := c.start()
+	if start == nil || audit.StartOf(start.Detail).ConfigSeq == 0 {
 		f.To = i.Started.Add(time.Microsecond)
 	}
 	return c.events(f, true, func(e *audit.Event, d map[string]any) bool {
-		return c.inForce(ofEvent(e)) && policyIn(d, i.Policy) != ""
+		return inForce(ofEvent(e), start) && policyIn(d, i.Policy) != ""
 	})
 }
 

@@ -102,24 +102,22 @@ func (p *Pack) own(r *row) bool {
 }
 
 // has tells whether a row is one that a pack has: of the impersonation, of the request that its start was made of, or what
-// configurations, keys and the retention were. Another's, in its report, would be taken for this one's.
-func (p *Pack) has(r *row) bool {
+// configurations, keys and the retention were, by its start and its request. Another's, in its report, would be taken for this one's.
+func (p *Pack) has(r *row, start *audit.Event, request string) bool {
 	if p.own(r) || r.event == nil {
 		return p.own(r)
 	}
 	switch r.event.Type {
 	case audit.EventConfigLoaded:
-		return p.inForce(r)
+		return inForce(r, start)
 	case audit.EventSigningKeyChanged, audit.EventRetentionApplied:
 		return true
 	}
-	request := p.request()
 	return request != "" && r.event.ImpersonationID == "" && detailOf(r.event)["request"] == request
 }
 
 // inForce tells whether a configuration is that which the start names; an earlier version's start names none.
-func (p *Pack) inForce(r *row) bool {
-	start := p.start()
+func inForce(r *row, start *audit.Event) bool {
 	if start == nil {
 		return true
 	}

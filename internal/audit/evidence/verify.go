@@ -71,8 +71,8 @@ func Verify(zip []byte, keys []string) (*Report, error) {
 	}
 	v.report.Impersonation, v.report.Rows, v.report.Checkpoints = p.ID, len(p.rows), len(p.checkpoints)
 	v.rows(p)
-	v.remade(p, files, manifest)
 	v.whole(p)
+	v.remade(p, files, manifest)
 	return v.report, nil
 }
 
@@ -173,8 +173,9 @@ func (v *verification) whole(p *Pack) {
 	case p.start() == nil && !gone.shown:
 		v.report.add(proof.KindMissing, "", "", 0, "the start of the impersonation is not there")
 	}
+	start, request := p.start(), p.request()
 	for _, r := range p.rows {
-		if !p.has(r) {
+		if !p.has(r, start, request) {
 			v.report.add(KindPackChanged, r.logID, r.table, r.seq, "it is not of this impersonation")
 		}
 	}

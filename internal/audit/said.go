@@ -14,12 +14,7 @@ type Removal struct {
 }
 
 // RemovalOf is what the event's detail says; empty for one that is none: it was changed, and is found as such.
-func RemovalOf(detail string) (r Removal) {
-	if json.Unmarshal([]byte(detail), &r) != nil {
-		return Removal{}
-	}
-	return r
-}
+func RemovalOf(detail string) Removal { return said[Removal](detail) }
 
 // End is what an event impersonation_ended says of the log it is in.
 type End struct {
@@ -28,12 +23,7 @@ type End struct {
 }
 
 // EndOf is what the event's detail says; empty for one that is none.
-func EndOf(detail string) (e End) {
-	if json.Unmarshal([]byte(detail), &e) != nil {
-		return End{}
-	}
-	return e
-}
+func EndOf(detail string) End { return said[End](detail) }
 
 // Start is what an event impersonation_started says of the log it is in.
 type Start struct {
@@ -41,9 +31,13 @@ type Start struct {
 }
 
 // StartOf is what the event's detail says; empty for one that is none.
-func StartOf(detail string) (s Start) {
-	if json.Unmarshal([]byte(detail), &s) != nil {
-		return Start{}
+func StartOf(detail string) Start { return said[Start](detail) }
+
+// said decodes an event's detail; whatever is none says nothing.
+func said[T any](detail string) (v T) {
+	if json.Unmarshal([]byte(detail), &v) != nil {
+		var nothing T
+		return nothing
 	}
-	return s
+	return v
 }
