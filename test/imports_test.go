@@ -41,6 +41,7 @@ var layers = [][]string{
 	{"internal/problem"},
 	{"internal/lang"},
 	{"internal/clock"},
+	{"internal/filelock"},
 	{"docs"},
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/filelock"
 )
 
 // FS is the file system under a journal. [OS] is the machine's; tests inject one that fails.
@@ -121,21 +123,27 @@ func (osFS) Lock(name string) (io.Closer, error) {
 			return nil, err
 		}
 	}
-	if err := lockFile(f); err != nil {
+	if err := filelock.Try(f); err != nil {
 		defer f.Close()
-		if errors.Is(err, ErrLocked) {
-			if holder := holderOf(f); holder != "" {
-				return nil, fmt.Errorf("%w (process %s)", err, holder)
-			}
+		if !errors.Is(err, filelock.ErrHeld) {
+			return nil, err
 		}
-		return nil, err
+		if holder := holderOf(f); holder != "" {
+			return nil, fmt.Errorf("%w (process %s)", ErrLocked, holder)
+		}
+		return nil, ErrLocked
 	}
 	// Only for people: who has it.
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	return f, nil
+	return lock{f}, nil
 }
+
+// lock is a locked file.
+type lock struct{ f *os.File }
+
+func (l lock) Close() error { return filelock.Release(l.f) }
 
 // holderOf reads the number of the process that has the lock, if it is one.
 func holderOf(f *os.File) string {

@@ -13,6 +13,7 @@ import (
 	sqlitedrv "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/filelock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/state"
 )
 
@@ -42,7 +43,7 @@ func (s *store) Close() error {
 			errs = append(errs, s.w.Close()) // the last one out checkpoints
 		}
 		if s.lock != nil {
-			errs = append(errs, s.lock.Close())
+			errs = append(errs, filelock.Release(s.lock))
 		}
 		s.err = errors.Join(errs...)
 	})

@@ -1,5 +1,3 @@
-//go:build unix
-
 package sqlite
 
 import (
@@ -7,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/filelock"
 )
 
 // lockFile takes the lock that makes this process the owner of the database. Sessions are cached by the process
 // that owns them; with two, one would honour a session that the other has logged out. The lock goes with the
-// process, however it dies; the file stays.
+// process, however it dies; the file stays. On a system without such locks it is the operator who sees to it that one
+// process owns the database.
 func lockFile(ctx context.Context, path string, wait time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -21,13 +21,11 @@ func lockFile(ctx context.Context, path string, wait time.Duration) (*os.File, e
 	}
 	deadline := time.Now().Add(wait)
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := filelock.Try(f)
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, errors.ErrUnsupported):
 			return f, nil
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case !errors.Is(err, syscall.EWOULDBLOCK):
+		case !errors.Is(err, filelock.ErrHeld):
 			_ = f.Close()
 			return nil, fmt.Errorf("locking it: %w", err)
 		case !time.Now().Before(deadline):
