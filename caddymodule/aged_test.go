@@ -136,6 +136,8 @@ func TestPruneCommand(t *testing.T) {
 	floor := writeCaddyfile(t, "audit {\n\t\t\tjournal "+t.TempDir()+"\n\t\t\tretention 400d floor 90d\n\t\t}")
 	prune(0, "Nothing to remove", "--config", floor, "--dsn", srv.DSN)
 	prune(1, "--keep: at least 90d", "--config", floor, "--dsn", srv.DSN, "--keep", "89d")
+	// An adapter says that there is a configuration: without its file nothing is removed.
+	prune(1, "config", "--adapter", "caddyfile", "--dsn", srv.DSN)
 	prune(1, "--keep: at least forever", "--config", config("\t\t\tretention forever floor forever\n"), "--keep", "3000d")
 	if n := rows(); n != 10 {
 		t.Fatalf("%d rows are left by what the floor forbids", n)

@@ -117,7 +117,7 @@ func prune(ctx context.Context, out io.Writer, sink *clickhouse.Sink, before tim
 func maintainer(cmd *cobra.Command) (dsn string, floor retention.Period, err error) {
 	const least retention.Period = 1
 	if dsn, _ = cmd.Flags().GetString("dsn"); dsn != "" {
-		if err := resolve("--dsn", &dsn); err != nil || !cmd.Flags().Changed("config") {
+		if err := resolve("--dsn", &dsn); err != nil || !cmd.Flags().Changed("config") && !cmd.Flags().Changed("adapter") {
 			return dsn, least, err
 		}
 	}
