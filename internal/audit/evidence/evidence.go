@@ -215,7 +215,9 @@ func (c *collector) agreements(i *audit.Impersonation) error {
 		return nil
 	}
 	f := audit.Filter{Q: request, From: i.Started.Add(-before), To: i.Started.Add(time.Hour)}
-	return c.events(f, false, func(e *audit.Event, d map[string]any) bool { return d["request"] == request })
+	return c.events(f, false, func(e *audit.Event, d map[string]any) bool {
+		return e.ImpersonationID == "" && d["request"] == request // else a start that failed, and gave the request back
+	})
 }
 
 // policy is the event that has the text of the policy as it was in force at the start.
