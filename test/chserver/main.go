@@ -11,6 +11,8 @@
 //
 //	SIGUSR1  hang: connections stay open, nothing is answered; again: go on
 //	SIGUSR2  commit the next insert, then die (SIGKILL) before it is acknowledged
+//
+// A line on standard output tells when that is so: "hanging", "answering", "dying".
 package main
 
 import (
@@ -66,13 +68,19 @@ func run(s *server, libPath, listen string, untilEOF bool) error {
 	stop := make(chan struct{})
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGINT, syscall.SIGTERM)
+	fmt.Printf("ready %s %s\n", ln.Addr(), strings.TrimSpace(s.version))
 	go func() {
 		for sig := range signals {
 			switch sig {
 			case syscall.SIGUSR1:
-				s.gate.toggle()
+				if s.gate.toggle() {
+					fmt.Println("hanging")
+				} else {
+					fmt.Println("answering")
+				}
 			case syscall.SIGUSR2:
 				s.dieAfterCommit.Store(true)
+				fmt.Println("dying")
 			default:
 				close(stop)
 				return
@@ -85,7 +93,6 @@ func run(s *server, libPath, listen string, untilEOF bool) error {
 			signals <- syscall.SIGTERM
 		}()
 	}
-	fmt.Printf("ready %s %s\n", ln.Addr(), strings.TrimSpace(s.version))
 	go func() {
 		<-stop
 		ln.Close()

@@ -20,7 +20,7 @@ import (
 const revision = 54460
 
 // helloTimeout bounds how long a client may take to introduce itself.
-const helloTimeout = 10 * time.Second
+const helloTimeout = time.Minute
 
 // Exception codes of ClickHouse that the server itself raises.
 const (
@@ -94,15 +94,17 @@ type gate struct {
 	shut chan struct{} // nil while open; closed when it opens
 }
 
-func (g *gate) toggle() {
+// toggle tells whether it is shut from now on.
+func (g *gate) toggle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut == nil {
 		g.shut = make(chan struct{})
-		return
+		return true
 	}
 	close(g.shut)
 	g.shut = nil
+	return false
 }
 
 func (g *gate) wait() {

@@ -185,16 +185,16 @@ func TestQueries(t *testing.T) {
 		}
 	})
 	t.Run("cancel", func(t *testing.T) {
-		for _, query := range []string{"SELECT sleepEachRow(1) FROM numbers(60) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0", "SELECT max(sipHash64(number)) FROM numbers(1000000000000)"} {
+		for _, query := range []string{"SELECT sleepEachRow(1) FROM numbers(600) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0", "SELECT max(sipHash64(number)) FROM numbers(1000000000000)"} {
 			cctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 			start := time.Now()
 			err := c.Exec(cctx, query)
 			cancel()
-			if err == nil || time.Since(start) > 10*time.Second {
+			if err == nil || time.Since(start) > 45*time.Second {
 				t.Errorf("cancelled query returned %v after %v", err, time.Since(start))
 			}
 		}
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(2 * time.Minute)
 		for srv.Count("SELECT count() FROM system.processes WHERE query NOT LIKE '%system.processes%'") > 0 {
 			if time.Now().After(deadline) {
 				t.Fatal("cancelled queries go on running")

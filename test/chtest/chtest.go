@@ -9,11 +9,9 @@ package chtest
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,13 +23,16 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // Database is the name of the database in [Server.DSN] when the engine is the test's own.
 const Database = "impersonate"
 
-// startTimeout bounds how long the engine may take to come up; it takes about 0.1 s, more on a busy machine.
-const startTimeout = 60 * time.Second
+// startTimeout bounds how long the engine may take to come up, or to do as it is told; it takes about 0.1 s, more on a
+// busy machine.
+const startTimeout = 3 * time.Minute
 
 // Server is a running ClickHouse.
 type Server struct {
@@ -49,6 +50,7 @@ type Server struct {
 	mu  sync.Mutex
 	cmd *exec.Cmd
 	in  io.Closer
+	out *bufio.Reader // what it has done, a line each
 	log lockedBuffer
 }
 
@@ -65,7 +67,7 @@ func Start(t testing.TB) *Server {
 // files. args are further arguments of chserver.
 func StartOwn(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, Dir: filepath.Join(t.TempDir(), "clickhouse"), Addr: "127.0.0.1:0", args: args}
+	s := &Server{t: t, Dir: filepath.Join(t.TempDir(), "clickhouse"), Addr: freeport.Addr(t), args: args}
 	s.start()
 	s.DSN = "clickhouse://default@" + s.Addr + "/" + Database
 	t.Cleanup(func() {
@@ -95,12 +97,13 @@ func (s *Server) start() {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatalf("chtest: starting chserver: %v", err)
 	}
+	lines := bufio.NewReader(out)
 	s.mu.Lock()
-	s.cmd, s.in = cmd, in
+	s.cmd, s.in, s.out = cmd, in, lines
 	s.mu.Unlock()
 	watchdog := time.AfterFunc(startTimeout, func() { _ = cmd.Process.Kill() })
 	defer watchdog.Stop()
-	line, err := bufio.NewReader(out).ReadString('\n')
+	line, err := lines.ReadString('\n')
 	var version string
 	if _, scanErr := fmt.Sscanf(line, "ready %s %s", &s.Addr, &version); err != nil || scanErr != nil {
 		_ = cmd.Process.Kill()
@@ -173,38 +176,14 @@ func (s *Server) hang(on bool) {
 		s.proxy.hang(on)
 		return
 	}
-	s.signal(syscall.SIGUSR1)
-	// A signal is asynchronous: the hang is there when a ping goes unanswered, gone when it is answered.
-	deadline := time.Now().Add(startTimeout)
-	for s.answers() == on {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("chtest: the server did not change to hang=%v", on)
-		}
-	}
-}
-
-// answers tells whether the server greets a client within a short time.
-func (s *Server) answers() bool {
-	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	var hello bytes.Buffer
-	hello.WriteByte(0)
-	hello.WriteString("\x06chtest\x01\x00\xbc\xa9\x03\x00\x07default\x00") // version 1.0, revision 54460, no database
-	_ = c.SetDeadline(time.Now().Add(300 * time.Millisecond))
-	if _, err := c.Write(hello.Bytes()); err != nil {
-		return false
-	}
-	_, err = c.Read(make([]byte, 1))
-	return err == nil
+	s.signal(syscall.SIGUSR1, map[bool]string{true: "hanging", false: "answering"}[on])
 }
 
 // DieAfterCommit makes the server commit the next insert and die before it is acknowledged. Only with [StartOwn].
-func (s *Server) DieAfterCommit() { s.signal(syscall.SIGUSR2) }
+func (s *Server) DieAfterCommit() { s.signal(syscall.SIGUSR2, "dying") }
 
-func (s *Server) signal(sig os.Signal) {
+// signal sends one, and returns once the server says that it has done what it is for.
+func (s *Server) signal(sig os.Signal, done string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cmd == nil {
@@ -212,6 +191,17 @@ func (s *Server) signal(sig os.Signal) {
 	}
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		s.t.Fatalf("chtest: %v", err)
+	}
+	watchdog := time.AfterFunc(startTimeout, func() { _ = s.cmd.Process.Kill() })
+	defer watchdog.Stop()
+	for {
+		line, err := s.out.ReadString('\n')
+		if strings.TrimSpace(line) == done {
+			return
+		}
+		if err != nil {
+			s.t.Fatalf("chtest: the server does not say that it is %s: %v", done, err)
+		}
 	}
 }
 
