@@ -57,7 +57,7 @@ func (s *Server) Start() {
 		}
 	})
 	s.t.Cleanup(func() { s.stop() })
-	deadline := time.After(time.Minute)
+	deadline := time.After(3 * time.Minute)
 	for !s.ready() {
 		select {
 		case <-time.After(50 * time.Millisecond):

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-240d5494/caddy-impersonate/test/chtest"
 	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
+	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
 // loadCompose reads docker-compose.yml with the library docker compose itself is made of: its schema, its
@@ -179,7 +180,7 @@ func TestComposePartsNatively(t *testing.T) {
 	if body := page(); !strings.Contains(body, "<strong>alice</strong>") || strings.Contains(body, "<impersonate-banner") {
 		t.Errorf("Django does not show alice again: %.600s", body)
 	}
-	waitFor(t, 30*time.Second, "the rows reach ClickHouse", func() bool {
+	waitFor(t, 3*time.Minute, "the rows reach ClickHouse", func() bool {
 		return ch.Count("SELECT count() FROM impersonate.impersonations WHERE actor_username = 'alice' AND target_username = 'sam' AND end_cause = 'stopped' AND requests > 0") == 1
 	})
 }
@@ -194,10 +195,8 @@ func startComposeProvider(t *testing.T, issuer, site, secret string) {
 		}
 		write(t, filepath.Join(dir, f), string(b))
 	}
-	install := exec.Command("npm", "ci", "--omit=dev", "--no-audit", "--no-fund", "--silent")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("installing the provider (node and npm are needed; see test/setup.sh): %v\n%s", err, out)
+	if err := idptest.NPM(dir, "ci", "--omit=dev", "--no-audit", "--no-fund", "--silent"); err != nil {
+		t.Fatalf("installing the provider (node and npm are needed; see test/setup.sh): %v", err)
 	}
 	log := &logBuffer{}
 	cmd := exec.Command("node", "op.mjs")
@@ -219,7 +218,7 @@ func startComposeProvider(t *testing.T, issuer, site, secret string) {
 			t.Logf("the provider's log:\n%s", log.String())
 		}
 	})
-	waitFor(t, time.Minute, "the provider serves", func() bool {
+	waitFor(t, 3*time.Minute, "the provider serves", func() bool {
 		select {
 		case <-done:
 			t.Fatalf("the provider ended:\n%s", log.String())

@@ -55,7 +55,7 @@ func NewLoginClient(t testing.TB, username string) *LoginClient {
 			// Servers of tests sign their own certificates.
 			Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Timeout:       30 * time.Second,
+			Timeout:       2 * time.Minute,
 		},
 	}
 }

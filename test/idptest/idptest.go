@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
 )
 
 // Config is what a provider knows. Its JSON is what op.mjs reads.
@@ -56,6 +58,9 @@ type Provider struct {
 // StartOP starts the real provider, ended with the test.
 func StartOP(t testing.TB, c Config) *Provider {
 	t.Helper()
+	if c.Port == 0 { // one that is still its own when it was down
+		c.Port = portOf(t, "http://"+freeport.Addr(t))
+	}
 	p := &Provider{t: t, dir: install(t), config: c}
 	p.Start()
 	t.Cleanup(p.Stop)
@@ -70,7 +75,6 @@ func (p *Provider) Start() {
 		p.t.Fatal(err)
 	}
 	p.p, p.Issuer = proc, ready.Issuer
-	p.config.Port = portOf(p.t, ready.Issuer)
 }
 
 // Stop ends it; connections to its address are refused from then on.

@@ -77,12 +77,24 @@ func npmCI(dir string) error {
 	if err := write(dir, "package*.json"); err != nil {
 		return err
 	}
-	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	if err := NPM(dir, "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+		return err
 	}
 	return os.WriteFile(done, nil, 0o644)
+}
+
+// NPM runs npm in a directory; again if need be, for the network has its moments.
+func NPM(dir string, args ...string) (err error) {
+	for range 3 {
+		cmd := exec.Command("npm", args...)
+		cmd.Dir = dir
+		var out []byte
+		if out, err = cmd.CombinedOutput(); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("npm %s: %w\n%s", args[0], err, out)
+	}
+	return err
 }
 
 func lock(path string) (unlock func(), err error) {

@@ -35,7 +35,7 @@ type answer struct {
 // startWithin is how long a program may take to say that it is there; startTries how often it is started: Node.js has
 // been seen to stop at its start for good when many are started at once.
 const (
-	startWithin = time.Minute
+	startWithin = 2 * time.Minute
 	startTries  = 3
 )
 

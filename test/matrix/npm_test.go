@@ -4,10 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
 // npmModules returns the node_modules with the apps that come from npm, as testdata/npm pins them. They are installed
@@ -46,10 +47,8 @@ func npmModules(t *testing.T) string {
 		}
 		write(t, filepath.Join(dir, name), string(b))
 	}
-	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("installing the apps from npm: %v\n%s", err, out)
+	if err := idptest.NPM(dir, "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"); err != nil {
+		t.Fatalf("installing the apps: %v", err)
 	}
 	write(t, done, "")
 	return modules

@@ -19,6 +19,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed-240d5494/caddy-impersonate/test/freeport"
+	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
 )
 
 //go:embed *.mjs package.json package-lock.json
@@ -84,6 +87,11 @@ func SCIM(t testing.TB, c Config) *Receiver { return run(t, "scim.mjs", c) }
 
 func run(t testing.TB, program string, c Config) *Receiver {
 	t.Helper()
+	if c.Port == 0 { // one that is still its own when it was killed
+		if _, err := fmt.Sscanf(freeport.Addr(t), "127.0.0.1:%d", &c.Port); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r := &Receiver{t: t, program: program, Config: c, Got: make(chan Got, 10_000)}
 	r.Start()
 	t.Cleanup(r.Kill)
@@ -127,7 +135,7 @@ func (r *Receiver) start(dir string) error {
 	}
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(nil, 4<<20)
-	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	late := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
 	var ready struct{ Port int }
 	ok := lines.Scan() && json.Unmarshal(lines.Bytes(), &ready) == nil && ready.Port > 0
 	late.Stop()
@@ -173,8 +181,8 @@ func (r *Receiver) Next() Got {
 	select {
 	case g := <-r.Got:
 		return g
-	case <-time.After(time.Minute):
-		r.t.Fatal("nothing came within a minute")
+	case <-time.After(3 * time.Minute):
+		r.t.Fatal("nothing came within three minutes")
 		panic("not reached")
 	}
 }
@@ -237,10 +245,8 @@ func installFiles() (string, error) {
 			return "", err
 		}
 	}
-	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	if err := idptest.NPM(dir, "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+		return "", err
 	}
 	return dir, os.WriteFile(done, nil, 0o644)
 }

@@ -75,7 +75,7 @@ func (s *Syslogd) Start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	until := time.Now().Add(time.Minute)
+	until := time.Now().Add(3 * time.Minute)
 	for _, addr := range []string{s.Addr, s.TLSAddr} {
 		for {
 			c, err := net.Dial("tcp", addr) //nolint:noctx // at once
@@ -86,6 +86,7 @@ func (s *Syslogd) Start() {
 			if time.Now().After(until) {
 				s.t.Fatalf("rsyslogd does not listen: %v", err)
 			}
+			<-time.After(20 * time.Millisecond)
 		}
 	}
 }
