@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a page may take on a busy machine.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // browser is one person's Chromium with a profile of its own. A context of chromedp is a tab.
 type browser struct {
@@ -44,7 +44,7 @@ func newBrowser(t *testing.T, origin string) *browser {
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("headless", "new"), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"),
 		chromedp.Flag("ignore-certificate-errors-spki-list", pin),
-		chromedp.UserDataDir(filepath.Join(t.TempDir(), "profile")), chromedp.WindowSize(1280, 800),
+		chromedp.UserDataDir(filepath.Join(t.TempDir(), "profile")), chromedp.WindowSize(1280, 800), chromedp.WSURLReadTimeout(patience),
 	)
 	if runtime.GOOS == "linux" {
 		options = append(options, chromedp.ExecPath("/usr/bin/chromium"))

@@ -192,7 +192,7 @@ func documented(t *testing.T, name string) string {
 }
 
 var client = &http.Client{
-	Timeout: 30 * time.Second,
+	Timeout: patience,
 	Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // our own certificate, on loopback
 	},
@@ -213,7 +213,7 @@ func answers(address string) bool {
 func (s *site) audit(what, query string, want int) {
 	s.t.Helper()
 	var got int
-	waitFor(s.t, time.Minute, what, func() bool {
+	waitFor(s.t, patience, what, func() bool {
 		got = count(s.t, filepath.Join(s.dir, "audit.db"), query)
 		return got == want
 	}, func() string { return fmt.Sprintf("%d rows, not %d, of %s", got, want, query) })

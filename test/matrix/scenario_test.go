@@ -162,13 +162,10 @@ func (s *story) expire() {
 	for long := 10 * time.Second; ; long *= 2 {
 		s.become(long.String())
 		seen := s.seenAs("sam")
-		s.do("the time is over", poll(s.tab, "the impersonation ends", func() error {
+		waitFor(s.t, long+patience, "the time is over", func() bool {
 			live, err := s.live()
-			if err == nil && live {
-				err = errNotYet
-			}
-			return err
-		}))
+			return err == nil && !live
+		})
 		// The first page says what happened; there is no banner on the next.
 		s.do("opening the app", visit(s.tab, s.app.open))
 		s.is(s.tab, "alice", false)

@@ -117,7 +117,7 @@ func cardForm(ctx context.Context) error {
 	if err := press(ctx, css(`md-fab-actions button[ng-click="addressbook.newComponent('card')"]`)); err != nil {
 		return err
 	}
-	soon, cancel := context.WithTimeout(ctx, 10*time.Second)
+	soon, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	return wait(soon, css(`input[ng-model="editor.card.c_cn"]`))
 }
