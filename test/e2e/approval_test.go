@@ -75,7 +75,7 @@ func TestApprovalInABrowser(t *testing.T) {
 
 	want := "approval_requested approval_granted impersonation_started impersonation_ended emergency_started impersonation_started"
 	var got string
-	waitFor(t, time.Minute, "the audit has it all", func() bool {
+	waitFor(t, 3*time.Minute, "the audit has it all", func() bool {
 		db, err := sql.Open("sqlite", "file:"+filepath.Join(p.Dir, "audit.db")+"?mode=ro")
 		if err != nil {
 			t.Fatal(err)

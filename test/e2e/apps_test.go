@@ -43,7 +43,7 @@ func startDjango(t *testing.T) string {
 			t.Logf("Django's log:\n%.4000s", log.String())
 		}
 	})
-	waitFor(t, time.Minute, "Django serves", func() bool {
+	waitFor(t, 3*time.Minute, "Django serves", func() bool {
 		select {
 		case <-done:
 			t.Fatalf("Django ended:\n%s", log.String())

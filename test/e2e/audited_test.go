@@ -184,7 +184,7 @@ func (a *audited) pass(d time.Duration) {
 	a.t.Helper()
 	a.gate.advance(d)
 	client := insecureClient()
-	waitFor(a.t, time.Minute, "the gateway is ready again", func() bool {
+	waitFor(a.t, 3*time.Minute, "the gateway is ready again", func() bool {
 		res, err := client.Get(a.origin() + "/.impersonate/readyz") //nolint:noctx // polled
 		if err != nil {
 			return false
@@ -266,7 +266,7 @@ func (a *audited) submit(p *person, id string) {
 func (a *audited) arrived(t *testing.T) {
 	t.Helper()
 	owner := logIn(t, a.origin(), "owner")
-	waitFor(t, time.Minute, "the audit has all impersonations and their ends", func() bool {
+	waitFor(t, 3*time.Minute, "the audit has all impersonations and their ends", func() bool {
 		count := func(query string) (n int) {
 			for cursor := "&"; cursor != ""; {
 				_, body := owner.do(http.MethodGet, "/.impersonate/api/v1/audit/impersonations?limit=100"+query+strings.TrimRight(cursor, "&"), "")

@@ -246,7 +246,7 @@ func (a *audited) rights(t *testing.T, b *browser) {
 		}
 	}
 	// Whom it was refused is in the audit as well.
-	waitFor(t, time.Minute, "the auditor's attempt is there", func() bool {
+	waitFor(t, 3*time.Minute, "the auditor's attempt is there", func() bool {
 		_, body := p.do(http.MethodGet, "/.impersonate/api/v1/audit/events?type=impersonation_refused&actor=auditor", "")
 		return strings.Contains(body, "I would like to see it")
 	})

@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a page may take on a busy machine.
-const patience = 45 * time.Second
+const patience = 2 * time.Minute
 
 // browser is one person's Chromium with a profile of its own and one tab. Elements are named by a JavaScript
 // expression, see css, named and inBanner; they are pressed with the mouse where they are drawn, or reached by keys.
@@ -46,7 +46,7 @@ func newBrowser(t *testing.T, name string) *browser {
 	options = append(options,
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("headless", "new"), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"),
-		chromedp.UserDataDir(filepath.Join(t.TempDir(), "profile")), chromedp.WindowSize(1280, 800),
+		chromedp.UserDataDir(filepath.Join(t.TempDir(), "profile")), chromedp.WindowSize(1280, 800), chromedp.WSURLReadTimeout(patience),
 	)
 	if runtime.GOOS == "linux" {
 		options = append(options, chromedp.ExecPath("/usr/bin/chromium"))

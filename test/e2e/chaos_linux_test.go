@@ -32,7 +32,7 @@ type chaos struct {
 	clock string // the file that says how far it is off
 	// down is set while own-account requests may fail, because the gateway is being killed.
 	down   atomic.Bool
-	killed int
+	killed atomic.Int64
 }
 
 // TestChaos kills gateway and ClickHouse, hangs ClickHouse, fills the disk and puts the clock back, in random order, under
@@ -155,7 +155,7 @@ func (c *chaos) watchOwn(bob *person) (failures func() string) {
 				return
 			case <-tick.C:
 			}
-			killed := c.down.Load()
+			down, killed := c.down.Load(), c.killed.Load()
 			req, err := http.NewRequest(http.MethodGet, bob.origin+"/echo", nil) //nolint:noctx // cut on purpose
 			if err != nil {
 				panic(err)
@@ -167,7 +167,7 @@ func (c *chaos) watchOwn(bob *person) (failures func() string) {
 				drain(res.Body)
 			}
 			switch {
-			case killed || c.down.Load() || len(failed) > 5:
+			case down || c.killed.Load() != killed || len(failed) > 5: // it was not there, for a while at least
 			case err != nil:
 				failed = append(failed, err.Error())
 			case res.StatusCode != http.StatusOK:
@@ -197,8 +197,8 @@ func (c *chaos) refused(what string) {
 
 func (c *chaos) killGateway() {
 	c.down.Store(true)
+	c.killed.Add(1)
 	c.gate.kill(syscall.SIGKILL)
-	c.killed++
 	c.gate.start()
 	c.down.Store(false)
 }
@@ -274,8 +274,8 @@ func (c *chaos) compare(id string, answered map[string]bool) (lost, twice int) {
 			lost++
 		}
 	}
-	if interrupted := c.ch.Count("SELECT count()" + where + " AND outcome = 'interrupted'"); interrupted == 0 && c.killed > 0 {
-		c.t.Errorf("nothing is marked interrupted, though the gateway was killed %d times under load", c.killed)
+	if interrupted := c.ch.Count("SELECT count()" + where + " AND outcome = 'interrupted'"); interrupted == 0 && c.killed.Load() > 0 {
+		c.t.Errorf("nothing is marked interrupted, though the gateway was killed %d times under load", c.killed.Load())
 	}
 	return lost, twice
 }

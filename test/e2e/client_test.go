@@ -22,7 +22,7 @@ type person struct {
 
 func insecureClient() *http.Client {
 	return &http.Client{
-		Timeout: 30 * time.Second,
+		Timeout: 2 * time.Minute,
 		Transport: &http.Transport{
 			TLSClientConfig:     &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // Caddy's own CA, on loopback
 			MaxIdleConnsPerHost: 64, ForceAttemptHTTP2: true,

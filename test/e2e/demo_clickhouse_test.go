@@ -36,7 +36,7 @@ func TestDemoWithClickHouse(t *testing.T) {
 			t.Logf("the demo said:\n%s", out.String())
 		}
 	})
-	waitFor(t, 30*time.Second, "the demo says what to try", func() bool { return strings.Contains(out.String(), "What to try") })
+	waitFor(t, 3*time.Minute, "the demo says what to try", func() bool { return strings.Contains(out.String(), "What to try") })
 	t.Logf("serving after %v", time.Since(began).Round(time.Millisecond))
 
 	admin := logIn(t, "http://"+addr, "admin")
@@ -62,7 +62,7 @@ func TestDemoWithClickHouse(t *testing.T) {
 	admin.back()
 
 	want := "Alice Ng (impersonating Sam Reed): Submitted a timesheet"
-	waitFor(t, 30*time.Second, "the terminal shows the action", func() bool { return strings.Contains(out.String(), want) })
+	waitFor(t, 3*time.Minute, "the terminal shows the action", func() bool { return strings.Contains(out.String(), want) })
 	if n := ch.Count("SELECT count() FROM impersonate.actions WHERE line = '" + want + "'"); n != 1 {
 		t.Errorf("ClickHouse has %d such lines", n)
 	}
@@ -74,8 +74,8 @@ func TestDemoWithClickHouse(t *testing.T) {
 		if err != nil {
 			t.Errorf("Ctrl-C ended the demo with %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		_ = cmd.Process.Kill()
-		t.Error("Ctrl-C did not end the demo within 20 s")
+		t.Error("Ctrl-C does not end the demo")
 	}
 }

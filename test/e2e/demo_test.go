@@ -40,7 +40,7 @@ func startDemo(t *testing.T) *demo {
 			if err != nil {
 				t.Errorf("the demo ended with %v", err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			_ = cmd.Process.Kill()
 			<-done
 			t.Error("the demo does not end at Ctrl-C")
@@ -49,7 +49,7 @@ func startDemo(t *testing.T) *demo {
 			t.Logf("the demo printed:\n%s", d.out.String())
 		}
 	})
-	waitFor(t, time.Minute, "the demo says where to go", func() bool {
+	waitFor(t, 3*time.Minute, "the demo says where to go", func() bool {
 		select {
 		case err := <-done:
 			t.Fatalf("the demo ended: %v\n%s", err, d.out.String())
@@ -168,7 +168,7 @@ func TestDemo(t *testing.T) {
 	// 5. Who, as whom, did what: on the terminal, and in the database.
 	const line = "Alice Ng (impersonating Sam Reed): Completed booking"
 	for _, want := range []string{line, "Alice Ng (impersonating Sam Reed): Submitted a timesheet", "Alice Ng (impersonating Sam Reed): Looked at a booking"} {
-		waitFor(t, time.Minute, "the terminal shows "+want, func() bool { return strings.Contains(d.out.String(), "  "+want+"\n") })
+		waitFor(t, 3*time.Minute, "the terminal shows "+want, func() bool { return strings.Contains(d.out.String(), "  "+want+"\n") })
 	}
 	db, err := sql.Open("sqlite", "file:"+d.data+"/audit.db?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
@@ -186,7 +186,7 @@ func TestDemo(t *testing.T) {
 	if err := db.QueryRowContext(t.Context(), `SELECT banner FROM requests WHERE actor_username = 'admin' AND path = '/bookings/1042' AND status = 200 LIMIT 1`).Scan(&banner); err != nil || banner != "marked" {
 		t.Errorf("the page's row says banner=%q, %v", banner, err)
 	}
-	waitFor(t, time.Minute, "the end is in the database", func() bool {
+	waitFor(t, 3*time.Minute, "the end is in the database", func() bool {
 		return db.QueryRowContext(t.Context(), `SELECT reason, end_cause FROM impersonations WHERE ended IS NOT NULL`).Scan(&reason, &cause) == nil
 	})
 	if reason != "Sam called: booking 1042 won't complete" || cause != "stopped" {

@@ -28,7 +28,7 @@ func TestJournalOnAFullFileSystem(t *testing.T) {
 	l := startLoad(other, 4) // to use up what the journal has reserved
 	free := fs.fill()
 	var page string
-	waitFor(t, 2*time.Minute, "an impersonated request is refused for want of space", func() bool {
+	waitFor(t, 3*time.Minute, "an impersonated request is refused for want of space", func() bool {
 		res, body := alice.do(http.MethodGet, "/page", "", navigation)
 		page = body
 		return res.StatusCode == http.StatusServiceUnavailable
@@ -54,7 +54,7 @@ func TestJournalOnAFullFileSystem(t *testing.T) {
 	}
 
 	free()
-	waitFor(t, time.Minute, "impersonated requests go on, without a restart", func() bool {
+	waitFor(t, 3*time.Minute, "impersonated requests go on, without a restart", func() bool {
 		res, _ := alice.do(http.MethodGet, "/page", "", navigation)
 		return res.StatusCode == http.StatusOK
 	})
@@ -63,7 +63,7 @@ func TestJournalOnAFullFileSystem(t *testing.T) {
 	}
 
 	free = fs.fill()
-	waitFor(t, 2*time.Minute, "it is full again", func() bool {
+	waitFor(t, 3*time.Minute, "it is full again", func() bool {
 		res, _ := alice.do(http.MethodGet, "/page", "", navigation)
 		return res.StatusCode == http.StatusServiceUnavailable
 	})

@@ -226,7 +226,7 @@ func (g *gateway) start() {
 		close(g.done)
 	}()
 	client := insecureClient()
-	waitFor(g.t, 60*time.Second, "the gateway serves", func() bool {
+	waitFor(g.t, 3*time.Minute, "the gateway serves", func() bool {
 		select {
 		case <-g.done:
 			g.t.Fatalf("the gateway ended:\n%s", g.log.String())
@@ -251,17 +251,17 @@ func (g *gateway) kill(s os.Signal) {
 	_ = g.cmd.Process.Signal(s)
 	select {
 	case <-g.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		_ = g.cmd.Process.Kill()
 		<-g.done
-		g.t.Errorf("the gateway did not end within 30 s of %v", s)
+		g.t.Errorf("the gateway did not end within two minutes of %v", s)
 	}
 }
 
 // run runs a command of the binary to its end.
 func run(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
 	if err != nil {

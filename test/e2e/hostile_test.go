@@ -130,7 +130,7 @@ func TestHostileInput(t *testing.T) {
 	s.roles["impersonating"] = live
 	ask(live, people["field2"], evilImage)
 	s.names = strings.NewReplacer("{used}", used, "{pending}", pending, "{refused}", refused, "{consent}", consent)
-	waitFor(t, time.Minute, "the record has it", func() bool {
+	waitFor(t, 3*time.Minute, "the record has it", func() bool {
 		_, answer := s.roles["auditor"].do(http.MethodGet, "/.impersonate/api/v1/audit/requests?impersonation="+used, "")
 		return strings.Contains(answer, "b0rk") && strings.Contains(answer, "complete")
 	})

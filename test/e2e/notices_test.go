@@ -47,7 +47,7 @@ func (l letters) total() int {
 // waiting counts the notices that the gateway has still to deliver, in its state.
 func waiting(t *testing.T, p *parts) int {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(p.Dir, "state.db")+"?mode=ro&_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(p.Dir, "state.db")+"?mode=ro&_pragma=busy_timeout(60000)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +197,10 @@ func TestDigestOnceOverCrashes(t *testing.T) {
 		<-pause.C
 		g.kill(syscall.SIGKILL)
 	}
+	// On a slow machine it may not have come to it yet.
+	g.start()
+	waitFor(t, 3*time.Minute, "the digest waits", func() bool { return waiting(t, p) > 0 })
+	g.kill(syscall.SIGKILL)
 	if n := waiting(t, p); n != 1 {
 		t.Fatalf("%d digests wait, want one, for the owner", n)
 	}

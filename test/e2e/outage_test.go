@@ -96,14 +96,14 @@ func TestClickHouseKilledUnderLoad(t *testing.T) {
 	id := alice.become("sam")
 
 	l := startLoad(alice, 8)
-	waitFor(t, 30*time.Second, "rows reach ClickHouse", func() bool { return ch.Count("SELECT count() FROM impersonate.requests") > 200 })
+	waitFor(t, 3*time.Minute, "rows reach ClickHouse", func() bool { return ch.Count("SELECT count() FROM impersonate.requests") > 200 })
 	for round := range 2 {
 		ch.Kill()
 		at := l.count()
-		waitFor(t, 30*time.Second, "the app is served while ClickHouse is down", func() bool { return l.count() > at+1000 })
+		waitFor(t, 3*time.Minute, "the app is served while ClickHouse is down", func() bool { return l.count() > at+1000 })
 		ch.Restart()
 		before := ch.Count("SELECT count() FROM impersonate.requests")
-		waitFor(t, time.Minute, fmt.Sprintf("rows reach ClickHouse again (round %d)", round), func() bool {
+		waitFor(t, 3*time.Minute, fmt.Sprintf("rows reach ClickHouse again (round %d)", round), func() bool {
 			return ch.Count("SELECT count() FROM impersonate.requests") > before
 		})
 	}
@@ -112,7 +112,7 @@ func TestClickHouseKilledUnderLoad(t *testing.T) {
 		t.Errorf("%d of %d requests failed, though only ClickHouse was down", n, l.sent.Load())
 	}
 	alice.back()
-	waitFor(t, 2*time.Minute, "the last event reaches ClickHouse", func() bool {
+	waitFor(t, 3*time.Minute, "the last event reaches ClickHouse", func() bool {
 		return ch.Count("SELECT count() FROM impersonate.events WHERE type = 'impersonation_ended' AND impersonation_id = '"+id+"'") == 1
 	})
 	total := ch.Count("SELECT count() FROM impersonate.requests WHERE impersonation_id = '" + id + "'")
@@ -145,15 +145,15 @@ func TestGatewayKilledUnderLoad(t *testing.T) {
 	l := startLoad(alice, 8)
 	for range 2 {
 		at := l.count()
-		waitFor(t, 30*time.Second, "requests are answered", func() bool { return l.count() > at+1000 })
+		waitFor(t, 3*time.Minute, "requests are answered", func() bool { return l.count() > at+1000 })
 		g.kill(syscall.SIGKILL)
 		g.start()
 	}
 	at := l.count()
-	waitFor(t, 30*time.Second, "the impersonation goes on after the restart", func() bool { return l.count() > at+100 })
+	waitFor(t, 3*time.Minute, "the impersonation goes on after the restart", func() bool { return l.count() > at+100 })
 	answered := l.end()
 	alice.back()
-	waitFor(t, 2*time.Minute, "the last event reaches ClickHouse", func() bool {
+	waitFor(t, 3*time.Minute, "the last event reaches ClickHouse", func() bool {
 		return ch.Count("SELECT count() FROM impersonate.events WHERE type = 'impersonation_ended' AND impersonation_id = '"+id+"'") == 1
 	})
 	where := " FROM impersonate.requests WHERE impersonation_id = '" + id + "'"
@@ -202,7 +202,7 @@ func TestGatewayKilledUnderLoadSQLite(t *testing.T) {
 	alice := logIn(t, p.origin(), "alice")
 	id := alice.become("sam")
 	l := startLoad(alice, 4)
-	waitFor(t, 30*time.Second, "requests are answered", func() bool { return l.count() > 500 })
+	waitFor(t, 3*time.Minute, "requests are answered", func() bool { return l.count() > 500 })
 	g.kill(syscall.SIGKILL)
 	g.start()
 	answered := l.end()
@@ -217,7 +217,7 @@ func TestGatewayKilledUnderLoadSQLite(t *testing.T) {
 		_ = db.QueryRowContext(t.Context(), q, id).Scan(&n) // not there yet: asked again
 		return n
 	}
-	waitFor(t, time.Minute, "the last event reaches SQLite", func() bool {
+	waitFor(t, 3*time.Minute, "the last event reaches SQLite", func() bool {
 		return count("SELECT count(*) FROM events WHERE type = 'impersonation_ended' AND impersonation_id = ?") == 1
 	})
 	total, unique := count("SELECT count(*) FROM requests WHERE impersonation_id = ?"), count("SELECT count(DISTINCT request_id) FROM requests WHERE impersonation_id = ?")

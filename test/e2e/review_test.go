@@ -79,7 +79,7 @@ func TestEmergencyReview(t *testing.T) {
 
 	want := "emergency_started/alice/sam/the lift is stuck with people in it impersonation_started/alice/sam/the lift is stuck with people in it impersonation_ended/alice/sam/ reviewed/owner/sam/Asked the fire brigade: it was so"
 	got := ""
-	waitFor(t, time.Minute, "the record has it", func() bool {
+	waitFor(t, 3*time.Minute, "the record has it", func() bool {
 		db, err := sql.Open("sqlite", "file:"+filepath.Join(p.Dir, "audit.db")+"?mode=ro")
 		if err != nil {
 			t.Fatal(err)

@@ -74,9 +74,9 @@ func TestSoak(t *testing.T) {
 	}
 	begun := time.Now()
 	s.run(people, long/5) // what is made once, is made
-	rss, goroutines := s.size(people)
+	rss, goroutines := s.size(people, 0)
 	s.run(people, long-long/5)
-	rssAfter, goroutinesAfter := s.size(people)
+	rssAfter, goroutinesAfter := s.size(people, goroutines+maxGoroutineGrowth)
 	s.gate.kill(syscall.SIGTERM)
 	lost := s.lost()
 
@@ -153,7 +153,7 @@ func (s *soak) run(people []*person, long time.Duration) {
 
 // turn is one impersonation: its start, requests from three windows at once, and its end by the person or by time.
 func (s *soak) turn(p *person, actor string, r *rand.Rand) {
-	s.ask(p, actor, "", "", 2) // back in one's own account
+	s.ask(p, actor, nil, "", 2) // back in one's own account
 	target := fmt.Sprintf("target%d", r.IntN(soakTargets))
 	expires := r.IntN(3) == 0
 	long := "10m"
@@ -170,23 +170,22 @@ func (s *soak) turn(p *person, actor string, r *rand.Rand) {
 		s.t.Errorf("%s can't become %s: %v %.300s", actor, target, res, body)
 		return
 	}
+	answered := time.Now() // it began between the two
 	s.starts.Add(1)
 	var windows sync.WaitGroup
 	if expires {
 		s.expired.Add(1)
+		// What is answered before it can be over is the target's; then it may be the actor's, until it must be over.
+		mayBeOver := func(at time.Time) string {
+			if at.Before(sent.Add(2 * time.Second)) {
+				return ""
+			}
+			return actor
+		}
 		for range 3 {
 			windows.Go(func() {
-				for {
-					// Until shortly before the end it is the target's, from shortly after it the actor's, between them either.
-					at := time.Since(sent)
-					either := ""
-					if at > 2*time.Second-expiryMargin {
-						either = actor
-					}
-					if at > 2*time.Second+2*expiryMargin {
-						return
-					}
-					s.ask(p, target, either, target, 1)
+				for time.Since(answered) < 2*time.Second+expiryMargin {
+					s.ask(p, target, mayBeOver, target, 1)
 				}
 			})
 		}
@@ -195,7 +194,7 @@ func (s *soak) turn(p *person, actor string, r *rand.Rand) {
 	}
 	n := 5 + r.IntN(40)
 	for range 3 {
-		windows.Go(func() { s.ask(p, target, "", target, n) })
+		windows.Go(func() { s.ask(p, target, nil, target, n) })
 	}
 	windows.Wait()
 	s.back(p, actor)
@@ -219,9 +218,9 @@ func (s *soak) back(p *person, actor string) {
 
 var soakID atomic.Int64
 
-// ask sends requests that the app must see as made by who, or by the other if one is given. Those made as target are to
-// have their rows.
-func (s *soak) ask(p *person, who, other, target string, n int) {
+// ask sends requests that the app must see as made by who, or by the other, if there may be one when the answer is there.
+// Those made as target are to have their rows.
+func (s *soak) ask(p *person, who string, orBy func(answered time.Time) string, target string, n int) {
 	for range n {
 		id := fmt.Sprintf("soak-%d", soakID.Add(1))
 		method := http.MethodGet
@@ -231,6 +230,10 @@ func (s *soak) ask(p *person, who, other, target string, n int) {
 		res, body := s.send(p, method, "/echo?id="+id, "")
 		if res == nil {
 			continue
+		}
+		other := ""
+		if orBy != nil {
+			other = orBy(time.Now())
 		}
 		if res.StatusCode != http.StatusOK {
 			s.refused.Add(1) // such as a form of the target's, after the end
@@ -286,19 +289,29 @@ func (s *soak) send(p *person, method, path, body string) (*http.Response, strin
 	return res, string(all)
 }
 
-// size is the process's memory in MiB and its goroutines, once connections that nobody uses are closed.
-func (s *soak) size(people []*person) (rss, goroutines int) {
+// size is the process's memory in MiB and its goroutines, once connections that nobody uses are closed. For as few as
+// enough goroutines it waits a while.
+func (s *soak) size(people []*person, enough int) (rss, goroutines int) {
 	s.t.Helper()
 	for _, p := range people {
 		p.client.CloseIdleConnections()
 	}
+	// A reload that has just been done may still cut a connection to the administration it replaced.
+	get := func(path string) (body string) {
+		waitFor(s.t, 3*time.Minute, "the administration answers", func() bool {
+			res, err := http.Get("http://" + s.admin + path) //nolint:noctx // on loopback, for a test
+			if err != nil {
+				return false
+			}
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			body = string(b)
+			return err == nil
+		})
+		return body
+	}
 	metric := func(name string) int {
-		res, err := http.Get("http://" + s.admin + "/metrics") //nolint:noctx // on loopback, for a test
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		defer res.Body.Close()
-		lines := bufio.NewScanner(res.Body)
+		lines := bufio.NewScanner(strings.NewReader(get("/metrics")))
 		for lines.Scan() {
 			if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
 				n, err := strconv.ParseFloat(text, 64)
@@ -314,16 +327,11 @@ func (s *soak) size(people []*person) (rss, goroutines int) {
 	// Configurations that were replaced let their last requests end.
 	least := metric("go_goroutines")
 	settled := time.Now().Add(5 * time.Second)
-	waitFor(s.t, time.Minute, "the gateway is at rest", func() bool {
+	waitFor(s.t, 3*time.Minute, "the gateway is at rest", func() bool {
 		least = min(least, metric("go_goroutines"))
-		return time.Now().After(settled)
+		return time.Now().After(settled) && (least <= enough || enough == 0 || time.Since(settled) > time.Minute)
 	})
-	res, err := http.Get("http://" + s.admin + "/debug/pprof/goroutine?debug=1") //nolint:noctx // likewise
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.profile = read(s.t, res.Body)
-	res.Body.Close()
+	s.profile = get("/debug/pprof/goroutine?debug=1")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.gate.cmd.Process.Pid))
 	if err != nil {
 		s.t.Fatal(err)

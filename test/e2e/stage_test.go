@@ -191,7 +191,7 @@ func newStage(t *testing.T, more int) *stage {
 	look(s.roles["impersonating"], "/")
 	ask(s.roles["looking"], `{"target":"jose","reason":"José's tour ends at the wrong depot","mode":"read_only"}`)
 	s.names = strings.NewReplacer("{expired}", expired, "{used}", used, "{pending}", pending, "{approved}", approved, "{refused}", refused, "{consent}", consent)
-	waitFor(t, time.Minute, "the record has it all", func() bool {
+	waitFor(t, 3*time.Minute, "the record has it all", func() bool {
 		_, answer := s.roles["auditor"].do(http.MethodGet, "/.impersonate/api/v1/audit/impersonations?target=jose", "")
 		return strings.Contains(answer, `"target_username":"jose"`)
 	})
