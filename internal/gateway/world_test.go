@@ -152,7 +152,8 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 		w.server.CloseClientConnections()
 		w.server.Close()
 		w.close()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		w.fs.Heal()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // it writes to the test's directory until then
 		defer cancel()
 		_ = w.recorder.Close(ctx)
 	})
@@ -349,7 +350,7 @@ func (w *world) anonymous() *browser {
 	jar, _ := cookiejar.New(nil) // never fails
 	tr := &http.Transport{}
 	w.t.Cleanup(tr.CloseIdleConnections)
-	return &browser{world: w, jar: jar, c: &http.Client{Jar: jar, Transport: tr, Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{world: w, jar: jar, c: &http.Client{Jar: jar, Transport: tr, Timeout: 2 * time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // login is a browser in which that person has logged in.
