@@ -174,7 +174,7 @@ func open(t *testing.T, o audit.Options) *audit.Recorder {
 
 func closeRecorder(t *testing.T, r *audit.Recorder) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 	defer cancel()
 	_ = r.Close(ctx)
 }

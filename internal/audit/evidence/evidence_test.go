@@ -42,7 +42,7 @@ type desk struct {
 
 func newDesk(t *testing.T, more ...audit.Sink) *desk {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "audit.db")
@@ -122,7 +122,7 @@ func newDesk(t *testing.T, more ...audit.Sink) *desk {
 		}
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 		defer cancel()
 		if err := r.Close(ctx); err != nil {
 			t.Error(err)

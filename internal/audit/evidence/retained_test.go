@@ -60,7 +60,7 @@ func newShelf(t *testing.T, more ...audit.Sink) *shelf {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 		defer cancel()
 		if err := s.recorder.Close(ctx); err != nil {
 			t.Error(err)
@@ -116,7 +116,7 @@ func (s *shelf) event(id, kind, detail string) {
 // shipped waits until all rows and the checkpoint of the last can be read.
 func (s *shelf) shipped() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
 	for engine, r := range s.readers {
 		for {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -88,16 +87,19 @@ func numbered(from, to int) []string {
 	return list
 }
 
-// eventually waits for a condition that other goroutines bring about.
+// eventually waits for a condition that other goroutines bring about. It leaves them the processors meanwhile.
 func eventually(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	look := time.NewTicker(100 * time.Microsecond)
+	defer look.Stop()
 	for !met() {
-		if ctx.Err() != nil {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
 			t.Fatalf("never: %s", what)
 		}
-		runtime.Gosched()
 	}
 }
 

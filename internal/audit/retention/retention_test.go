@@ -117,7 +117,7 @@ func (g *rig) ship() {
 		if s := g.recorder.Stats(); len(s.Sinks) == 1 && s.Sinks[0].ShippedSeq == s.LastSeq && g.checkpointed(s.LastSeq) {
 			return
 		}
-		if n == 4000 {
+		if n == 40_000 {
 			g.t.Fatalf("not shipped: %+v", g.recorder.Stats().Sinks)
 		}
 		if n%20 == 19 {
