@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// A slow disk is not one that fails.
+func init() { rowTimeout = 2 * time.Minute }
+
 // SetWriteTimeout shortens what a start waits for store and journal.
 func (m *Manager) SetWriteTimeout(d time.Duration) { m.writeTimeout.Store(int64(d)) }
 

@@ -11,12 +11,13 @@ import (
 
 const (
 	// drainTime is how long the event of an end waits for the outcomes of the requests it cut.
-	drainTime = 250 * time.Millisecond
-	// rowTimeout bounds one try to store an end.
-	rowTimeout = 2 * time.Second
+	drainTime  = 250 * time.Millisecond
 	retryFirst = 100 * time.Millisecond
 	retryMost  = 30 * time.Second
 )
+
+// rowTimeout bounds one try to store an end. A variable for tests, whose clock stands still between two tries.
+var rowTimeout = 2 * time.Second
 
 // errClosing ends what is tried again and again.
 var errClosing = errors.New("closing")

@@ -644,7 +644,7 @@ func (w *walk) catchUp(now time.Time) {
 // settle holds store and journal to the model: each start has one end, unless it is live.
 func (w *walk) settle() {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := w.m.Flush(ctx); err != nil {
 		w.fatal(err)

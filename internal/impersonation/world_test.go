@@ -306,7 +306,7 @@ func (w *world) open() {
 }
 
 func closeAll(m *impersonation.Manager, d *disk) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	_ = m.Close(ctx)    //nolint:errcheck // tests that leave something unwritten mean to
 	_ = d.Store.Close() //nolint:errcheck // likewise
@@ -389,7 +389,7 @@ func (w *world) of(s *session.Session) string {
 
 func (w *world) flush() {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := w.Flush(ctx); err != nil {
 		w.t.Fatalf("%v\n%s", err, w.log)
@@ -399,7 +399,7 @@ func (w *world) flush() {
 // tick moves the clock until done says so: for what happens in the background after a wait on the clock.
 func (w *world) tick(d time.Duration, done func() bool) {
 	w.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !done() {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("nothing happens\n%s", w.log)
