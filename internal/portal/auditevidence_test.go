@@ -19,7 +19,7 @@ import (
 // recorded, and not given when that can't be.
 func TestEvidence(t *testing.T) {
 	const id = "3ebaf0d3c4749639ed839b144b80b91e"
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "audit.db")
@@ -32,7 +32,7 @@ func TestEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 		defer cancel()
 		_ = recorder.Close(ctx)
 	})

@@ -41,7 +41,7 @@ func TestExportStreams(t *testing.T) {
 	}
 	a.write(rows...)
 	b := a.login("auditor")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for _, format := range []string{"csv", "jsonl"} {
 		slow.may = make(chan struct{})

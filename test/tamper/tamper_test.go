@@ -117,7 +117,7 @@ func run(t *testing.T, open func(*testing.T) (audit.Sink, *tamper.DB)) {
 // record writes the log of a small help desk to a sink and witnesses, by a real recorder, and returns its public key.
 func record(t *testing.T, sink audit.Sink, d *tamper.DB, witnesses ...audit.Witness) (key string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	r, err := audit.Open(audit.Options{Dir: dir})

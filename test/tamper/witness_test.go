@@ -79,7 +79,7 @@ func TestWitnessesFindWhatWasCutOff(t *testing.T) {
 		return r
 	}
 	// The daemon writes when it likes.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		text, err := os.ReadFile(syslogd.File)

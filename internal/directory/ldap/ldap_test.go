@@ -87,7 +87,7 @@ func options(s *dirtest.Slapd) Options {
 		URLs: []string{"ldap://" + s.Addr}, BindDN: "cn=reader,dc=example,dc=com", Password: "read&er",
 		Base: "ou=people,dc=example,dc=com", Filter: "(objectClass=inetOrgPerson)",
 		Attributes: map[string]string{"username": "UID", "name": "cn", "email": "mail", "department": "departmentNumber"},
-		Timeout:    20 * time.Second, Every: time.Minute, Keep: time.Hour, Limit: 10_000,
+		Timeout:    2 * time.Minute, Every: time.Minute, Keep: time.Hour, Limit: 10_000,
 		Clock: clock.NewManual(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)),
 	}
 }

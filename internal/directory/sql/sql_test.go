@@ -20,7 +20,7 @@ import (
 func open(t *testing.T, o Options) *Source {
 	t.Helper()
 	if o.Timeout == 0 {
-		o.Timeout = 20 * time.Second
+		o.Timeout = 2 * time.Minute
 	}
 	if o.Limit == 0 {
 		o.Limit = 10_000
