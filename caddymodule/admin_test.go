@@ -57,7 +57,7 @@ func endsByRefresh(t *testing.T, directory string, deactivate, destroy func()) {
 	for _, c := range alice.Jar.Cookies(req.URL) {
 		req.AddCookie(c)
 	}
-	slow, err := http.DefaultClient.Do(req)
+	slow, err := unshared.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func (w *world) askAdmin(method, path, origin, body string) (status int, said st
 	if origin != "" {
 		req.Header.Set("Origin", origin)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := unshared.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func (p past) Now() time.Time { return p.Clock.Now().AddDate(0, 0, -60) }
 // Rows 4, 7 and 8 are of the impersonation "half"; checkpoints cover 3, 6, 8 and 10 rows.
 func aged(t *testing.T, sink audit.Sink, through int) (log, key string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	now := time.Now()

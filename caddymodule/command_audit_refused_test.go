@@ -39,7 +39,7 @@ func TestAuditRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); r.Stats().Sinks[0].ShippedSeq < 3; runtime.Gosched() {
+	for deadline := time.Now().Add(3 * time.Minute); r.Stats().Sinks[0].ShippedSeq < 3; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("the sink: %+v", r.Stats().Sinks[0])
 		}

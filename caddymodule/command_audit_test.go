@@ -201,7 +201,7 @@ func TestAuditFollow(t *testing.T) {
 	}
 	defer sink.Close()
 	cmd := auditCommand()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	lines := make(lineWriter, 100)
 	cmd.SetOut(lines)

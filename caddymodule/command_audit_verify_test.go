@@ -20,7 +20,7 @@ import (
 // and what a witness has kept.
 func sealedAudit(t *testing.T) (database, key, kept string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	database, key, kept = filepath.Join(dir, "audit.db"), filepath.Join(dir, "old.pub"), filepath.Join(dir, "kept")

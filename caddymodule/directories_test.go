@@ -131,7 +131,7 @@ func TestDirectorySCIM(t *testing.T) {
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 		req.Header.Set("Content-Type", "application/scim+json")
-		res, err := http.DefaultClient.Do(req)
+		res, err := unshared.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ import (
 // TestRotationRemoved: retention takes the event that names a newer key. The old key follows no more then, and the command
 // says what does; with all that is removed named by an event, and with the day alone.
 func TestRotationRemoved(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	file, old, current := filepath.Join(dir, "audit.db"), filepath.Join(dir, "old.pub"), filepath.Join(dir, "signing_key.pub")

@@ -3,9 +3,7 @@ package caddymodule
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -178,12 +175,40 @@ func (w *world) load() error {
 	return caddy.Load([]byte(raw), true)
 }
 
+// mustLoad returns once the server that was replaced, if there was one, does not listen any more. Caddy closes its socket a
+// moment after the reload, and connections that wait there are reset.
 func (w *world) mustLoad() {
 	w.t.Helper()
 	if err := w.load(); err != nil {
 		w.t.Fatal(err)
 	}
+	w.eventually("that one server listens", func() bool { return listeners(w.t, w.addr) <= 1 })
 }
+
+// listeners counts the sockets that listen at an address's port; none where the system does not tell.
+func listeners(t *testing.T, addr string) (n int) {
+	t.Helper()
+	var port int
+	if _, err := fmt.Sscanf(addr, "127.0.0.1:%d", &port); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		table, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(table)) {
+			const listens = "0A"
+			if f := strings.Fields(line); len(f) > 3 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) && f[3] == listens {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// unshared keeps no connection: a reload closes those that are kept, perhaps just when a request is sent on one.
+var unshared = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // login logs somebody in; the provider is found in the background, so the first try may be too early.
 func (w *world) login(username string) *idptest.LoginClient {
@@ -224,7 +249,7 @@ func (w *world) sees(c *idptest.LoginClient) string {
 
 func (w *world) eventually(what string, f func() bool) {
 	w.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for !f() {
 		select {
 		case <-time.After(50 * time.Millisecond):
@@ -253,12 +278,7 @@ func api(t *testing.T, c *idptest.LoginClient, method, address string, body any)
 	for _, cookie := range c.Jar.Cookies(u) {
 		req.AddCookie(cookie)
 	}
-	res, err := http.DefaultClient.Do(req)
-	// A reload resets the connections that wait at the listener it replaces: nothing was sent on them.
-	for dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" && errors.Is(err, syscall.ECONNRESET); {
-		req.Body, _ = req.GetBody()
-		res, err = http.DefaultClient.Do(req)
-	}
+	res, err := unshared.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +313,7 @@ func (w *world) status(path string) int {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := unshared.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}

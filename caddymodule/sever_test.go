@@ -5,6 +5,7 @@ package caddymodule
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -64,6 +65,22 @@ func (w *world) live(username string) *impersonation.Live {
 	return live
 }
 
+// directoryHas says what the directory in force has of sam and alice.
+func (w *world) directoryHas() string {
+	w.t.Helper()
+	app, err := caddy.ActiveContext().App(appID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var said []string
+	for _, name := range []string{"sam", "alice"} {
+		if u, ok := app.(*App).directory.Lookup(name); ok {
+			said = append(said, fmt.Sprint(name, " ", u.Groups, " ", u.Active))
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
 // streaming is a world with an app whose answers stay open.
 func streaming(t *testing.T) (*world, *streamApp) {
 	t.Helper()
@@ -104,10 +121,14 @@ func TestSeveringInCaddy(t *testing.T) {
 			t.Errorf("%s %s: %d", method, path, res.StatusCode)
 		}
 	}
-	users := func(old, replacement string) {
+	users := func(old, replacement, read string) {
 		w.write("users.yaml", strings.Replace(usersYAML, old, replacement, 1))
-		theClock.Advance(refreshEvery)
+		w.eventually("that the directory has "+read, func() bool {
+			theClock.Advance(refreshEvery) // its timer may not be set yet
+			return w.directoryHas() == read
+		})
 	}
+	const all = "sam [fieldworkers] true, alice [support] true"
 	causes := []struct {
 		cause    string
 		end      func(live *impersonation.Live)
@@ -121,8 +142,12 @@ func TestSeveringInCaddy(t *testing.T) {
 			w.sees(alice)
 			theClock.Advance(12 * time.Minute)
 		}, nil},
-		{"target_deactivated", func(*impersonation.Live) { users("[fieldworkers]", "[fieldworkers], active: false") }, func() { users("", "") }},
-		{"policy_changed", func(*impersonation.Live) { users("[fieldworkers]", "[office]") }, func() { users("", "") }},
+		{"target_deactivated", func(*impersonation.Live) {
+			users("[fieldworkers]", "[fieldworkers], active: false", "sam [fieldworkers] false, alice [support] true")
+		}, func() { users("", "", all) }},
+		{"policy_changed", func(*impersonation.Live) {
+			users("[fieldworkers]", "[office]", "sam [office] true, alice [support] true")
+		}, func() { users("", "", all) }},
 		{"policy_changed", func(*impersonation.Live) { // by a reload
 			w.policy = "mode read_only"
 			w.mustLoad()
@@ -136,7 +161,9 @@ func TestSeveringInCaddy(t *testing.T) {
 				t.Errorf("logging out: %d", page.Status)
 			}
 		}, func() { alice, mine.who = elsewhere, elsewhere }},
-		{"actor_deactivated", func(*impersonation.Live) { users("[support]", "[support], active: false") }, func() { users("", "") }},
+		{"actor_deactivated", func(*impersonation.Live) {
+			users("[support]", "[support], active: false", "sam [fieldworkers] true, alice [support] false")
+		}, func() { users("", "", all) }},
 	}
 
 	var own []*tab
