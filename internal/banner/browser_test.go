@@ -61,12 +61,15 @@ const framePath = "/.impersonate/banner"
 func newApp(t *testing.T) *app {
 	a := &app{info: testInfo, pages: map[string]testPage{}, log: make(chan string, 10_000)}
 	a.info.Now = time.Now()
-	a.info.ExpiresAt = a.info.Now.Add(29*time.Minute + 10*time.Second)
+	a.info.ExpiresAt = a.info.Now.Add(29*time.Minute + 55*time.Second)
 	a.Server = httptest.NewServer(a)
 	a.info.Origin = a.URL
 	t.Cleanup(a.Close)
 	return a
 }
+
+// expires is as far away as the pages say, however long the test has been going on.
+func (a *app) expires() time.Time { return time.Now().Add(a.info.ExpiresAt.Sub(a.info.Now)) }
 
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	select {
@@ -88,7 +91,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"impersonation":{"id":%q,"expires_at":%q}}`, a.info.ImpersonationID, a.info.ExpiresAt.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, `{"impersonation":{"id":%q,"expires_at":%q}}`, a.info.ImpersonationID, a.expires().UTC().Format(time.RFC3339))
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, "/app/") {

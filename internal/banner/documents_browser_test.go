@@ -148,7 +148,7 @@ func TestNothingUnmarkedInBrowser(t *testing.T) {
 	}))
 	defer s.Close()
 
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 7*time.Minute)
 	defer stop()
 	exited := make(chan error, 1)
 	go func() {
@@ -171,7 +171,7 @@ func TestNothingUnmarkedInBrowser(t *testing.T) {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); <-tick.C {
 		if missing, unmarked := done(); len(missing)+len(unmarked) == 0 {
 			break
 		}

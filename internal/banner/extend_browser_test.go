@@ -88,7 +88,7 @@ func TestExtendInBrowser(t *testing.T) {
 	a.pages["/early"] = testPage{body: testHead + filler, info: func(i *Info) { i.Extension, i.Press = 15*time.Minute, 1 }}
 	a.pages["/closed"] = testPage{body: testHead + filler, info: soon, headers: map[string]string{"Content-Security-Policy": "default-src 'none'; form-action 'none'"}}
 	a.me = func(w http.ResponseWriter, r *http.Request) {
-		until, done, left := a.info.Now.Add(4*time.Minute), 0, 2
+		until, done, left := time.Now().Add(4*time.Minute), 0, 2
 		if strings.HasSuffix(r.Referer(), "/elsewhere") {
 			until, done, left = until.Add(30*time.Minute), 2, 0
 		}
