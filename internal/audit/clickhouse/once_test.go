@@ -122,7 +122,7 @@ func TestNothingTwiceNothingLostOverKills(t *testing.T) {
 		for n := range uint64(batches) {
 			b := makeBatch("log", n*size+1, (n+1)*size, lateMarch.Add(time.Duration(n)*20*time.Second))
 			for {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				err := s.Write(ctx, b)
 				cancel()
 				if err == nil {

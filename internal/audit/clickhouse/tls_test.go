@@ -167,7 +167,7 @@ func TestTLS(t *testing.T) {
 		{"no TLS there", srv.Addr, []string{name, ca}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dsn := fmt.Sprintf("clickhouse://default@%s/%s?secure=true&dial_timeout=5s&%s", tt.addr, chtest.Database, strings.Join(tt.params, "&"))
+			dsn := fmt.Sprintf("clickhouse://default@%s/%s?secure=true&dial_timeout=1m&%s", tt.addr, chtest.Database, strings.Join(tt.params, "&"))
 			s := open(t, dsn)
 			reader, err := clickhouse.OpenReader(dsn, nil)
 			if err != nil {
