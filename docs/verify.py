@@ -6,7 +6,7 @@
 Needs Python 3.8 or later and nothing else. The format is docs/audit-format.md. Take the key from where you kept it when
 the gateway was set up, not from a pack. Prints what is wrong; exit code 0: nothing, 1: something, 2: it can't be read.
 """
-import base64, hashlib, json, re, struct, sys, zipfile, zlib
+import base64, hashlib, itertools, json, re, struct, sys, zipfile, zlib
 
 COLUMNS = {
     "requests": "time log_id seq request_id impersonation_id impersonation_seq actor_id actor_username actor_name "
@@ -16,6 +16,11 @@ COLUMNS = {
               "reason ticket detail actor_name target_name mode".split(),
 }
 found = []
+
+def need(true, what):
+    if not true:
+        raise ValueError(what)
+
 sha256 = lambda *parts: hashlib.sha256(b"".join(parts)).digest()
 
 # Ed25519: RFC 8032, section 5.1
@@ -56,9 +61,9 @@ def good(key, text, signature):
     return all((left[i] * right[2] - right[i] * left[2]) % P == 0 for i in (0, 1))
 
 def trust(keys, line):
-    name, digest, key = line.strip().split("+", 2)
+    name, digest, key = line.split("+", 2)
     key = base64.b64decode(key, validate=True)
-    assert key[0] == 1 and len(key) == 33 and sha256(name.encode(), b"\n", key)[:4].hex() == digest, "no public key: " + line
+    need(key[0] == 1 and len(key) == 33 and sha256(name.encode(), b"\n", key)[:4].hex() == digest, "no public key: " + line)
     keys[bytes.fromhex(digest)] = key[1:]
 
 def signed(keys, note):
@@ -166,7 +171,7 @@ def check_log(log, rows, notes, keys):
 
 def check_export(lines, keys):
     head, logs, counts, end = json.loads(next(lines)), {}, {}, None
-    assert head["format"] == "caddy-impersonate-export/1", "no export of the audit"
+    need(head["format"] == "caddy-impersonate-export/1", "no export of the audit")
     for line in lines:
         row = json.loads(line)
         if row.get("end"):
@@ -195,7 +200,11 @@ def stored(files):
 
 def detail(row, kind, name):
     """A text, or a whole number, in the detail of an event."""
-    value = json.loads(row["detail"] or "{}").get(name)
+    try:
+        said = json.loads(row["detail"])
+    except ValueError:
+        said = None  # what is none says nothing
+    value = said.get(name) if type(said) is dict else None
     return value if type(value) is kind and (kind is str or value >= 0) else kind()
 
 def events(rows, kind):
@@ -204,48 +213,61 @@ def events(rows, kind):
 def removed(rows, own):
     """What a signed row says of those before the impersonation's that are left: the log, the last that retention let go, and
     whether the start, which is not there, was one of them: only the end says where it was."""
-    start, best = events(own, "impersonation_started"), None
+    start, best, first, place = events(own, "impersonation_started"), None, {}, {}
+    for row in own:
+        first[row["log_id"]] = min(row["seq"], first.get(row["log_id"], row["seq"]))
+    for row in events(own, "impersonation_ended"):
+        place[row["log_id"]] = max(detail(row, int, "start_seq"), place.get(row["log_id"], 0))
     for row in events(rows, "retention_applied"):
         log, through = detail(row, str, "log"), detail(row, int, "through")
-        first = min((r["seq"] for r in own if r["log_id"] == log), default=0)
-        if through < 1 or first < 2 or start and through >= first:
+        if through < 1 or first.get(log, 0) < 2 or start and through >= first[log]:
             continue
-        place = max((detail(r, int, "start_seq") for r in events(own, "impersonation_ended") if r["log_id"] == log), default=0)
-        shown = not start and 1 <= place <= through
+        shown = not start and 1 <= place.get(log, 0) <= through
         if not best or shown and not best[2]:
-            best = log, min(through, first - 1), shown
+            best = log, min(through, first[log] - 1), shown
     return best
 
+MAX_ROWS = 200000
 FILES = "MANIFEST VERIFY.txt report.html policy.txt rows.jsonl checkpoints.txt signing_key.pub verify.py".split()
 
 def line(text):
-    def once(pairs):
-        assert len(dict(pairs)) == len(pairs), "a name is in a line twice"
-        return dict(pairs)
-    row = json.loads(text, object_pairs_hook=once)
-    numbers = ("seq", "impersonation_seq", "status", "duration_us", "request_bytes", "response_bytes")
-    for name in COLUMNS[row["table"]]:
-        assert type(row.get(name, "")) is (int if name in numbers else str) or name not in row, name + " is of another type"
-    assert not set(row) - set(COLUMNS[row["table"]]) - {"table", "leaf_hash", "tree_size", "proof"}, "it has what no row has"
+    """A row of a pack, if it is written as packs have it: each of its bytes is then one that was signed, or proves that."""
+    row = json.loads(text)
+    numbers = ("seq", "impersonation_seq", "status", "duration_us", "request_bytes", "response_bytes", "tree_size")
+    again = {"table": row["table"]}
+    for name in COLUMNS[row["table"]] + ["leaf_hash", "tree_size"]:
+        if name != "fields" or row.get(name) is not None:
+            need(type(row[name]) is (int if name in numbers else str) and (row[name] or name != "fields"), name + " is of another type")
+            again[name] = row[name]
+    again["proof"] = [base64.b64encode(base64.b64decode(h)).decode() for h in row["proof"]]
+    need(json.dumps(again, ensure_ascii=False, separators=(",", ":")) == text, "it has what no row has, or is written in another way")
     return row
 
 def check_pack(path, keys):
     whole = open(path, "rb").read()
     with zipfile.ZipFile(path) as z:
-        files = [(i.filename, z.read(i)) for i in z.infolist()]
+        need([i.filename for i in z.infolist()] == FILES, "its files are not those of a pack")
+        # Before they are read: what is packed tight may be larger than the memory.
+        need(not any(i.compress_type for i in z.infolist()) and sum(i.file_size for i in z.infolist()) <= len(whole), "its files are not stored as they are")
+        files = [(n, z.read(n)) for n in FILES]
     if stored(files) != whole:
         found.append("zip: it is not as it was written")
-    if [n for n, _ in files] != FILES:
-        found.append("zip: its files are not those of a pack")
     content = dict(files)
     manifest = content["MANIFEST"].decode()
     head = [l for l in manifest.split("\n")[2:3] if l.startswith("removed ")]
     listed = [l.split("  ") for l in manifest.partition("\n\n")[0].rstrip("\n").split("\n")[2 + len(head):]]
     if [[hashlib.sha256(d).hexdigest(), n] for n, d in files if n != "MANIFEST"] != listed:
         found.append("manifest: the files are not those it lists")
-    notes = re.findall("caddy-impersonate/.*?\n\n\u2014 .*?\n", content["checkpoints.txt"].decode(), re.S)
-    if "".join(notes) != content["checkpoints.txt"].decode():
+    notes, at, text = [], 0, content["checkpoints.txt"].decode()
+    for note in iter(lambda: re.compile("caddy-impersonate/.*?\n\n\u2014 .*?\n", re.S).match(text, at), None):
+        notes.append(note[0])
+        at = note.end()
+    if at < len(text):
         found.append("checkpoints.txt: not signed notes alone")
+    for name in ("MANIFEST", "rows.jsonl", "signing_key.pub"):
+        need(content[name].endswith(b"\n"), name + " is cut off")
+    for key in content["signing_key.pub"].decode()[:-1].split("\n"):
+        trust({}, key)
     rows = [line(l) for l in content["rows.jsonl"].decode()[:-1].split("\n")]
     places = [(r["log_id"], r["seq"]) for r in rows]
     if any(a >= b for a, b in zip(places, places[1:])):
@@ -255,7 +277,7 @@ def check_pack(path, keys):
         for row in rows:
             row["leaf"] = leaf_hash(row["table"], row)
             root = sealed.get((row["log_id"], row["tree_size"]))
-            proof = [base64.b64decode(h, validate=True) for h in row["proof"]]
+            proof = [base64.b64decode(h) for h in row["proof"]]
             row["proven"] = bool(root) and included(row["leaf"], row["seq"] - 1, row["tree_size"], proof) == root
             if row["proven"]:
                 new_keys(keys, row)
@@ -269,7 +291,7 @@ def check_pack(path, keys):
         if not row["proven"]:
             found.append("not proven: %(table)s, log %(log_id)s, seq %(seq)s" % row)
     format, about = manifest.split("\n")[:2]
-    assert format == "caddy-impersonate-evidence/1" and about.startswith("impersonation "), "its manifest is none"
+    need(format == "caddy-impersonate-evidence/1" and about.startswith("impersonation "), "its manifest is none")
     about = about[len("impersonation "):]
     own = [r for r in rows if r["impersonation_id"] == about]
     gone = removed([r for r in rows if r["proven"]], own)
@@ -277,26 +299,34 @@ def check_pack(path, keys):
         found.append("manifest: what it says of retention is not what the rows say")
     headless = gone and gone[2]
     ends = events(own, "impersonation_ended")
-    config = next(((r["log_id"], seq) for r in events(own, "impersonation_started") for seq in [detail(r, int, "config_seq")] if seq), None)
-    asked = {detail(r, str, "request") for kind in ("impersonation_started", "emergency_started") for r in events(own, kind)} - {""}
+    starts = events(own, "impersonation_started")
+    config = (starts[0]["log_id"], detail(starts[0], int, "config_seq")) if starts else ("", 0)
+    asked = next((a for r in own if r["table"] == "events" and r["type"] in ("impersonation_started", "emergency_started")
+                  for a in [detail(r, str, "request")] if a), None)
     for row in rows:
         context = row["table"] == "events" and (row["type"] in ("signing_key_changed", "retention_applied")
-                                                or row["type"] == "config_loaded" and config in (None, (row["log_id"], row["seq"]))
-                                                or row["impersonation_id"] == "" and row["detail"] and detail(row, str, "request") in asked)
+                                                or row["type"] == "config_loaded" and (not config[1] or config == (row["log_id"], row["seq"]))
+                                                or row["impersonation_id"] == "" and asked and detail(row, str, "request") == asked)
         if row["impersonation_id"] != about and not context:
             found.append("changed: %(table)s, log %(log_id)s, seq %(seq)s is not of this impersonation" % row)
-    for log in sorted({r["log_id"] for r in own}):  # each log counts for itself
-        there = {r["impersonation_seq"] for r in own if r["table"] == "requests" and r["log_id"] == log}
-        said = max([detail(r, int, "requests") for r in ends if r["log_id"] == log] + list(there), default=0)
-        for seq in sorted(set(range(1, min(said, 10**6) + 1)) - there):
-            found.append("missing: request %d of the impersonation" % seq + (", maybe by retention: only the whole log can show that" if headless else ""))
-        if not any(r["log_id"] == log for r in ends):
+    there, said = {}, {}  # by log: each counts for itself
+    for row in own:
+        if row["table"] == "requests":
+            there.setdefault(row["log_id"], set()).add(row["impersonation_seq"])
+    for row in ends:
+        said[row["log_id"]] = max(detail(row, int, "requests"), said.get(row["log_id"], 0))
+    logs = sorted({r["log_id"] for r in own})
+    missing = (n for log in logs for n in range(1, max(said.get(log, 0), *there.get(log, [0])) + 1) if n not in there.get(log, ()))
+    for seq in itertools.islice(missing, MAX_ROWS):
+        found.append("missing: request %d of the impersonation" % seq + (", maybe by retention: only the whole log can show that" if headless else ""))
+    for log in logs:
+        if log not in said:
             print("It has no end in log %s: it went on when this was made, or only the whole log can show what became of its end." % log)
     if gone:
         print("removed by retention: rows 1 to %d of log %s" % gone[1::-1])
     if headless:
         print("its start is one of them")
-    elif not events(own, "impersonation_started"):
+    elif not starts:
         found.append("missing: the start of the impersonation")
     if "\n\n" not in manifest:
         print("The manifest is not signed: trust rows.jsonl; report.html and the like only as far as who gave you this.")
@@ -308,7 +338,7 @@ def main(path, key_file):
     keys = {}
     for line in open(key_file, encoding="utf-8"):
         if line.strip() and line[0] != "#":
-            trust(keys, line)
+            trust(keys, line.strip())
     if zipfile.is_zipfile(path):
         check_pack(path, keys)
     else:
