@@ -103,7 +103,7 @@ func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pa
 			return nil, fmt.Errorf("collecting evidence: log %s, row %d: %w", row.logID, row.seq, err)
 		}
 	}
-	if p.start() != nil && len(p.missing()) > 0 && c.letGo(i.LogID, p.first(i.LogID)) != nil {
+	if p.start() != nil && len(p.missing()) > 0 && c.letGo(i.LogID, p.places().first[i.LogID]) != nil {
 		return nil, fmt.Errorf("collecting evidence: %w", ErrRemoving)
 	}
 	return p, nil

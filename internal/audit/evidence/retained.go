@@ -17,19 +17,35 @@ type removal struct {
 	shown         bool // and was one of them: its end says where it was
 }
 
+// places are, by log, that of the first of the impersonation's own rows, and that which its end says of the start.
+type places struct{ first, start map[string]uint64 }
+
+func (p *Pack) places() *places {
+	at := &places{map[string]uint64{}, map[string]uint64{}}
+	for _, r := range p.rows {
+		if first := at.first[r.logID]; p.own(r) && (first == 0 || r.seq < first) {
+			at.first[r.logID] = r.seq
+		}
+		if p.isEnd(r) {
+			at.start[r.logID] = max(at.start[r.logID], audit.EndOf(r.event.Detail).StartSeq)
+		}
+	}
+	return at
+}
+
 // removal is nil when the pack has no such row.
 func (p *Pack) removal() (found *removal) {
-	start := p.start() != nil
+	start, at := p.start() != nil, p.places()
 	for _, r := range p.rows {
 		if r.event == nil || r.event.Type != audit.EventRetentionApplied {
 			continue
 		}
 		said := audit.RemovalOf(r.event.Detail)
-		first := p.first(said.Log)
+		first := at.first[said.Log]
 		if said.Through < 1 || first < 2 || start && said.Through >= first {
 			continue
 		}
-		gone := &removal{Removal: said, start: !start, shown: !start && p.shown(said)}
+		gone := &removal{Removal: said, start: !start, shown: !start && at.shown(said)}
 		gone.Through = min(said.Through, first-1)
 		if found == nil || gone.shown && !found.shown {
 			found = gone
@@ -40,19 +56,9 @@ func (p *Pack) removal() (found *removal) {
 
 // shown tells whether a start that is not there was one of the rows that may go. Nothing but the end says where it was: times
 // may step back, requests are placed when they are finished, and before the first row that is there others may be missing.
-func (p *Pack) shown(gone audit.Removal) bool {
-	seq := p.startSeq(gone.Log)
+func (at *places) shown(gone audit.Removal) bool {
+	seq := at.start[gone.Log]
 	return seq > 0 && gone.Through >= seq
-}
-
-// startSeq is where in a log the end says that the start is; 0: it does not say.
-func (p *Pack) startSeq(log string) (seq uint64) {
-	for _, r := range p.rows {
-		if p.isEnd(r) && r.logID == log {
-			seq = max(seq, audit.EndOf(r.event.Detail).StartSeq)
-		}
-	}
-	return seq
 }
 
 // numbered is a request by the number that a log gave it.
@@ -148,16 +154,6 @@ func (p *Pack) request() string {
 	return ""
 }
 
-// first is the place of the first of the impersonation's own rows in a log; 0: it has none there.
-func (p *Pack) first(log string) (seq uint64) {
-	for _, r := range p.rows {
-		if p.own(r) && r.logID == log && (seq == 0 || r.seq < seq) {
-			seq = r.seq
-		}
-	}
-	return seq
-}
-
 // retained adds the event by which retention let rows before the impersonation's first go, where something is missing that
 // may have been among them: its start, who agreed, the policy's text.
 func (c *collector) retained(i *audit.Impersonation) error {
@@ -165,11 +161,11 @@ func (c *collector) retained(i *audit.Impersonation) error {
 	if !headless && c.asked() && (i.Policy == "" || c.hasPolicy(i.Policy)) {
 		return nil
 	}
-	first := c.first(i.LogID)
+	at := c.places()
 	var found *audit.Event
 	err := c.eachRetention(func(e *audit.Event) bool {
 		said := audit.RemovalOf(e.Detail)
-		if said.Log == i.LogID && said.Through > 0 && (headless && c.shown(said) || !headless && said.Through < first) {
+		if said.Log == i.LogID && said.Through > 0 && (headless && at.shown(said) || !headless && said.Through < at.first[i.LogID]) {
 			found = e
 		}
 		return found == nil
@@ -181,7 +177,7 @@ func (c *collector) retained(i *audit.Impersonation) error {
 		return c.add(ofEvent(found))
 	case !headless:
 		return nil // it was never recorded
-	case c.startSeq(i.LogID) == 0:
+	case at.start[i.LogID] == 0:
 		return ErrUnplaced
 	}
 	return fmt.Errorf("%w: its start is not there, and no event says that retention removed it; audit verify says more", ErrUnproven)

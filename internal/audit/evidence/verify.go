@@ -169,7 +169,7 @@ func (v *verification) whole(p *Pack) {
 	v.report.NoEnd = p.noEnd()
 	switch {
 	case gone.start && !gone.shown:
-		v.report.add(proof.KindMissing, gone.Log, audit.TableEvents, p.startSeq(gone.Log), "the start of the impersonation is not there, and nothing shows that it was among rows 1 to %d, which retention let go", gone.Through)
+		v.report.add(proof.KindMissing, gone.Log, audit.TableEvents, p.places().start[gone.Log], "the start of the impersonation is not there, and nothing shows that it was among rows 1 to %d, which retention let go", gone.Through)
 	case p.start() == nil && !gone.shown:
 		v.report.add(proof.KindMissing, "", "", 0, "the start of the impersonation is not there")
 	}
