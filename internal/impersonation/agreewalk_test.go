@@ -241,7 +241,7 @@ func TestAgreementWalk(t *testing.T) {
 	}
 	w.flush()
 	for _, what := range []string{"asked", "approved", "consented", "refuse", "cancel", "started", "alone"} {
-		if counts[what] < 5 {
+		if counts[what] < 2 { // they are some thirty, the rarest
 			t.Errorf("the walk never came to much: %v", counts)
 			break
 		}

@@ -134,8 +134,8 @@ func (s *soak) run(people []*person, long time.Duration) {
 	for i, p := range people {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), uint64(end.UnixNano())))
-			for time.Now().Before(end) {
-				s.turn(p, fmt.Sprintf("actor%d", i), r)
+			for n := i; time.Now().Before(end); n++ {
+				s.turn(p, fmt.Sprintf("actor%d", i), n%3 == 0, r)
 			}
 		})
 	}
@@ -152,10 +152,9 @@ func (s *soak) run(people []*person, long time.Duration) {
 }
 
 // turn is one impersonation: its start, requests from three windows at once, and its end by the person or by time.
-func (s *soak) turn(p *person, actor string, r *rand.Rand) {
+func (s *soak) turn(p *person, actor string, expires bool, r *rand.Rand) {
 	s.ask(p, actor, nil, "", 2) // back in one's own account
 	target := fmt.Sprintf("target%d", r.IntN(soakTargets))
-	expires := r.IntN(3) == 0
 	long := "10m"
 	if expires {
 		long = "2s"
