@@ -200,9 +200,27 @@ func TestTheConfigurationInForce(t *testing.T) {
 	if r, _ := s.verdicts(collect(later).Plus(collect(id).Only(rowConfig)), nil); r.Clean() {
 		t.Error("an older configuration is taken for that in force")
 	}
+	s.letGo(rowStart)
 	s.tampering()("DELETE FROM TABLE WHERE seq = ?", config)
-	if got := text(collect(later)); strings.Contains(got, "may") {
-		t.Errorf("of a configuration that is gone: %s", got)
+	p := collect(later)
+	if r, out := s.verdicts(p, nil); len(r.Findings) != 1 || r.Findings[0].From != config || !strings.Contains(out, fmt.Sprintf("seq %d, the configuration", config)) {
+		t.Errorf("of one that is gone: %v, %s", r.Findings, out)
+	}
+	if got := text(p); !strings.Contains(got, fmt.Sprintf("row %d of the log, is not there", config)) {
+		t.Errorf("of one that is gone: %s", got)
+	}
+	s.letGo(config)
+	p = collect(later)
+	if r, out := s.verdicts(p, nil); !r.Clean() || !strings.Contains(text(p), "are removed") {
+		t.Errorf("of one that retention let go: %v, %s, %s", r.Findings, out, text(p))
+	}
+	s.letGo(s.recorder.LastSeq())
+	s.event("", audit.EventConfigLoaded, audit.Detail("sha256", "33"))
+	const last = "5c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
+	s.event(last, audit.EventImpersonationStarted, audit.Detail("policy", "support"))
+	p = collect(last)
+	if r, out := s.verdicts(p, nil); !r.Clean() || !strings.Contains(text(p), "there were too many") {
+		t.Errorf("of one that has no text: %v, %s, %s", r.Findings, out, text(p))
 	}
 }
 

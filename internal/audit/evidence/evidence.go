@@ -103,6 +103,9 @@ func Collect(ctx context.Context, r audit.Reader, id string, keys []string) (*Pa
 			return nil, fmt.Errorf("collecting evidence: log %s, row %d: %w", row.logID, row.seq, err)
 		}
 	}
+	if log, seq := p.noConfig(p.removal()); seq > 0 && c.letGo(log, seq) != nil {
+		return nil, fmt.Errorf("collecting evidence: %w", ErrRemoving)
+	}
 	if p.start() != nil && len(p.missing()) > 0 && c.letGo(i.LogID, p.places().first[i.LogID]) != nil {
 		return nil, fmt.Errorf("collecting evidence: %w", ErrRemoving)
 	}
@@ -220,20 +223,18 @@ func (c *collector) agreements(i *audit.Impersonation) error {
 	})
 }
 
-// policy is the event that has the text of the policy as it was in force at the start.
+// policy is the event of the configuration that was in force at the start: the one that it names. A start that names none is of
+// an earlier version: then it is the last before it that has the policy's text.
 func (c *collector) policy(i *audit.Impersonation) error {
+	if log, seq := c.config(); seq > 0 {
+		f := audit.Filter{Type: audit.EventConfigLoaded, Log: log}
+		return c.events(f, true, func(e *audit.Event, _ map[string]any) bool { return e.Seq == seq })
+	}
 	if i.Policy == "" {
 		return nil
 	}
-	// Times may step back; where the start says which it is, that one is taken.
-	f := audit.Filter{Type: audit.EventConfigLoaded, Log: i.LogID, To: i.Started.Add(time.Hour)}
-	start := c.start()
-	if start == nil || audit.StartOf(start.Detail).ConfigSeq == 0 {
-		f.To = i.Started.Add(time.Microsecond)
-	}
-	return c.events(f, true, func(e *audit.Event, d map[string]any) bool {
-		return inForce(ofEvent(e), start) && policyIn(d, i.Policy) != ""
-	})
+	f := audit.Filter{Type: audit.EventConfigLoaded, Log: i.LogID, To: i.Started.Add(time.Microsecond)}
+	return c.events(f, true, func(_ *audit.Event, d map[string]any) bool { return policyIn(d, i.Policy) != "" })
 }
 
 func policyIn(d map[string]any, name string) string {

@@ -29,6 +29,9 @@ func Forge(ctx context.Context, r audit.Reader, id string, keys []string, withou
 	if err := c.timeline(&audit.Impersonation{ID: id}); err != nil {
 		return nil, err
 	}
+	if err := c.policy(&audit.Impersonation{}); err != nil {
+		return nil, err
+	}
 	p.rows = slices.DeleteFunc(p.rows, func(r *row) bool { return slices.Contains(without, r.seq) })
 	var failed error
 	if err := c.eachRetention(func(e *audit.Event) bool { failed = c.add(ofEvent(e)); return false }); err != nil || failed != nil {

@@ -131,6 +131,30 @@ func inForce(r *row, start *audit.Event) bool {
 	return seq == 0 || r.logID == start.LogID && r.seq == seq
 }
 
+// config is the place of the configuration that the start names; 0: it names none, or is not there.
+func (p *Pack) config() (log string, seq uint64) {
+	if start := p.start(); start != nil {
+		return start.LogID, audit.StartOf(start.Detail).ConfigSeq
+	}
+	return "", 0
+}
+
+// hasConfig tells whether what the start names is there.
+func (p *Pack) hasConfig() bool {
+	log, seq := p.config()
+	return slices.ContainsFunc(p.rows, func(r *row) bool {
+		return r.event != nil && r.event.Type == audit.EventConfigLoaded && r.logID == log && r.seq == seq
+	})
+}
+
+// noConfig is the place of a configuration that is not there though the start names it and retention did not let it go; 0: all is well.
+func (p *Pack) noConfig(gone *removal) (log string, seq uint64) {
+	if log, seq = p.config(); seq == 0 || p.hasConfig() || gone != nil && gone.Log == log && gone.Through >= seq {
+		return "", 0
+	}
+	return log, seq
+}
+
 // start is the event of the impersonation's start; nil: it is not there.
 func (p *Pack) start() *audit.Event {
 	for _, r := range p.rows {
@@ -158,7 +182,7 @@ func (p *Pack) request() string {
 // may have been among them: its start, who agreed, the policy's text.
 func (c *collector) retained(i *audit.Impersonation) error {
 	headless := c.start() == nil
-	if !headless && c.asked() && (i.Policy == "" || c.hasPolicy(i.Policy)) {
+	if !headless && c.asked() && c.ruled(i.Policy) {
 		return nil
 	}
 	at := c.places()
@@ -176,7 +200,7 @@ func (c *collector) retained(i *audit.Impersonation) error {
 	case found != nil:
 		return c.add(ofEvent(found))
 	case !headless:
-		return nil // it was never recorded
+		return nil // it was never recorded, or those who check the pack miss it
 	case at.start[i.LogID] == 0:
 		return ErrUnplaced
 	}
@@ -199,8 +223,12 @@ func (p *Pack) asked() bool {
 	})
 }
 
-func (p *Pack) hasPolicy(name string) bool {
-	return slices.ContainsFunc(p.rows, func(r *row) bool {
+// ruled tells whether the pack has what the policy was, as far as it was recorded.
+func (p *Pack) ruled(name string) bool {
+	if _, seq := p.config(); seq > 0 {
+		return p.hasConfig()
+	}
+	return name == "" || slices.ContainsFunc(p.rows, func(r *row) bool {
 		return r.event != nil && r.event.Type == audit.EventConfigLoaded && policyIn(detailOf(r.event), name) != ""
 	})
 }

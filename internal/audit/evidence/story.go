@@ -33,6 +33,8 @@ type story struct {
 	Started, Ended, Lasted, Cause, EndedBy                      string
 	Requests, Writes, Refusals                                  int
 	PolicyText                                                  string // empty: the log has none
+	Ruled                                                       bool   // the configuration is there
+	NoConfig                                                    uint64 // where the one is that the start names, if it should be there and is not
 	Removed                                                     uint64 // retention let rows up to this go
 	NoStart                                                     bool   // and the start was one of them
 	Said                                                        uint64 // requests, by the end
@@ -84,6 +86,7 @@ func (p *Pack) story() *story {
 		s.Removed, s.NoStart = gone.Through, gone.start
 	}
 	s.Request, s.NotAsked = p.request(), !p.asked()
+	_, s.NoConfig = p.noConfig(p.removal())
 	for _, r := range rows {
 		if q := r.request; q != nil {
 			if s.NoStart && (s.FirstLeft == 0 || q.ImpersonationSeq < s.FirstLeft) {
@@ -169,8 +172,10 @@ func (s *story) event(v *audit.Event, id string) {
 	}
 	switch {
 	case v.Type == audit.EventConfigLoaded:
-		s.PolicyText = policyIn(d, s.Policy)
-		e.Says = "the configuration in force then; its text of the policy is above"
+		s.PolicyText, s.Ruled = policyIn(d, s.Policy), true
+		if e.Says = "the configuration in force then"; s.PolicyText != "" {
+			e.Says += "; its text of the policy is above"
+		}
 		e.Detail = e.Says
 		s.Context = append(s.Context, e)
 	case v.Type == audit.EventSigningKeyChanged, v.Type == audit.EventRetentionApplied:
@@ -197,6 +202,10 @@ func (s *story) policyText() string {
 	switch {
 	case s.NoStart:
 		return "The log says no more which policy it was: the start was older than the audit is kept.\n"
+	case s.NoConfig > 0:
+		return fmt.Sprintf("What policy %s said can't be shown: the configuration in force at the start, row %d of the log, is not there.\n", s.Policy, s.NoConfig)
+	case s.PolicyText == "" && s.Ruled:
+		return "The log does not have the text of policy " + s.Policy + ": there were too many for the event of the configuration.\n"
 	case s.PolicyText == "" && s.Removed > 0:
 		return fmt.Sprintf("The log does not have the text of policy %s: rows 1 to %d of it were older than the audit is kept, and are removed.\n", s.Policy, s.Removed)
 	case s.PolicyText == "":

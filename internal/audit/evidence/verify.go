@@ -162,6 +162,9 @@ func (v *verification) rows(p *Pack) {
 // start, so these can't be told from those that somebody else removed.
 func (v *verification) whole(p *Pack) {
 	gone := p.removal()
+	if log, seq := p.noConfig(gone); seq > 0 {
+		v.report.add(proof.KindMissing, log, audit.TableEvents, seq, "the configuration in force at the start is not there")
+	}
 	if gone == nil {
 		gone = &removal{}
 	}
