@@ -109,6 +109,9 @@ var earlierFiles = map[string]string{
 // earlier tells whether a file is what an earlier version made of the same rows.
 func (p *Pack) earlier(f file) bool {
 	if f.name == "report.html" {
+		if !p.asked() || p.removal() != nil {
+			return false // that report says nothing of what is not there, or that nobody was asked
+		}
 		report, err := p.story().report(earlierReportTemplate)
 		return err == nil && bytes.Equal(report, f.data)
 	}

@@ -80,3 +80,13 @@ func (p *Pack) Only(seq uint64) *Pack {
 	less.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r *row) bool { return r.seq != seq })
 	return &less
 }
+
+// EarlierReport is the report that an earlier version would have made of the pack.
+func (p *Pack) EarlierReport() ([]byte, error) { return p.story().report(earlierReportTemplate) }
+
+// Without is the pack without some of its rows.
+func (p *Pack) Without(seqs ...uint64) *Pack {
+	less := *p
+	less.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r *row) bool { return slices.Contains(seqs, r.seq) })
+	return &less
+}
