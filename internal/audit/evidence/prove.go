@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -21,13 +22,13 @@ type span struct {
 
 // newSpan checks that the leaves lead from one checkpoint to the other.
 func newSpan(s *audit.Sealed) (*span, error) {
-	c, tree, err := audit.ParseCheckpoint(s.Checkpoint.Note)
+	c, tree, err := parsed(s.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
 	p := &span{size: c.Size, known: map[[2]uint64][]byte{}, leaves: s.Leaves, gaps: tree.Gaps()}
 	if s.Before != nil {
-		before, t, err := audit.ParseCheckpoint(s.Before.Note)
+		before, t, err := parsed(s.Before)
 		if err != nil {
 			return nil, err
 		}
@@ -50,6 +51,16 @@ func newSpan(s *audit.Sealed) (*span, error) {
 		return nil, fmt.Errorf("rows %d to %d are not those that checkpoint %d was signed for; audit verify says more", p.after+1, c.Size, c.Size)
 	}
 	return p, nil
+}
+
+// parsed is a checkpoint's note, if it is of as many rows of the log as it was asked for by: a larger one would be worked on for
+// as long as it says.
+func parsed(c *audit.Checkpoint) (*audit.Checkpoint, *audit.Tree, error) {
+	said, tree, err := audit.ParseCheckpoint(c.Note)
+	if err == nil && (said.Size != c.Size || said.LogID != c.LogID) {
+		err = fmt.Errorf("checkpoint %d of log %s is not what its note says", c.Size, c.LogID)
+	}
+	return said, tree, err
 }
 
 // hash is MTH of RFC 6962, section 2.1, of the leaves from one up to another.
@@ -84,7 +95,8 @@ func (p *span) hash(from, to uint64) ([]byte, error) {
 
 // lost tells whether the checkpoint says that the journal lost a place: the tree has no row there, even if a sink does.
 func (p *span) lost(seq uint64) bool {
-	return slices.ContainsFunc(p.gaps, func(g audit.Gap) bool { return seq >= g.From && seq <= g.To })
+	at, _ := slices.BinarySearchFunc(p.gaps, seq, func(g audit.Gap, seq uint64) int { return cmp.Compare(g.To, seq) })
+	return at < len(p.gaps) && p.gaps[at].From <= seq
 }
 
 // split is the largest power of two below n.

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"testing"
@@ -41,5 +42,25 @@ func TestRowThatTheJournalLost(t *testing.T) {
 	c := &collector{spans: map[string][]*span{"log": {p}}}
 	if err := c.prove(&row{logID: "log", seq: 2, leaf: leaves[2]}); !errors.Is(err, ErrUnproven) {
 		t.Errorf("the lost row: %v", err)
+	}
+}
+
+// TestCheckpointOfAnotherSize: whoever can write to the sink can put a note beside columns that it does not fit. One of more rows
+// than the columns say is not worked on: that would take as long as its size.
+func TestCheckpointOfAnotherSize(t *testing.T) {
+	const huge = 1 << 40
+	root := audit.LeafHash(nil)
+	hash := base64.StdEncoding.EncodeToString(root[:])
+	note := fmt.Sprintf("caddy-impersonate/kxp3vbq2mwu7zdnc\n%d\n%s\ntime 2026-03-01T09:30:00.123456Z\ntree %s\nafter 0\nlost 1-%d\n\n\u2014 caddy-impersonate AAAA\n", huge, hash, hash, huge)
+	if c, _, err := audit.ParseCheckpoint(note); err != nil || c.Size != huge {
+		t.Fatal(err)
+	}
+	for _, s := range []*audit.Sealed{
+		{Checkpoint: &audit.Checkpoint{LogID: "kxp3vbq2mwu7zdnc", Size: 3, Note: note}},
+		{Checkpoint: &audit.Checkpoint{LogID: "another", Size: huge, Note: note}},
+	} {
+		if _, err := newSpan(s); err == nil {
+			t.Error("taken for a checkpoint of 3 rows")
+		}
 	}
 }
