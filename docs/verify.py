@@ -21,6 +21,10 @@ def need(true, what):
     if not true:
         raise ValueError(what)
 
+def say(text):
+    """Prints one line: what a file says of itself could else be taken for what is said of it."""
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+
 sha256 = lambda *parts: hashlib.sha256(b"".join(parts)).digest()
 
 # Ed25519: RFC 8032, section 5.1
@@ -155,7 +159,7 @@ def check_log(log, rows, notes, keys):
             between[rows[at]["seq"]], at = rows[at], at + 1
         gone = [s for s in range(size + 1, to + 1) if s not in between and s not in lost]
         if n == 0 and gone and gone[0] == 1:
-            print("log %s: seq 1 to %d can't be checked: the export begins with a later row or checkpoint" % (log, to))
+            say("log %s: seq 1 to %d can't be checked: the export begins with a later row or checkpoint" % (log, to))
         elif gone:
             found.append("missing: log %s, seq %d%s" % (log, gone[0], " and %d more" % (len(gone) - 1) if gone[1:] else ""))
         else:
@@ -167,7 +171,7 @@ def check_log(log, rows, notes, keys):
                 for row in between.values():
                     new_keys(keys, row)
         tree, size = list(subtrees), to
-    print("log %s: %d rows, %d checkpoints, the last of %d rows; %d rows wait for their checkpoint" % (log, len(rows), len(notes), size, len(rows) - at))
+    say("log %s: %d rows, %d checkpoints, the last of %d rows; %d rows wait for their checkpoint" % (log, len(rows), len(notes), size, len(rows) - at))
 
 def check_export(lines, keys):
     head, logs, counts, end = json.loads(next(lines)), {}, {}, None
@@ -323,34 +327,35 @@ def check_pack(path, keys):
         found.append("missing: request %d of the impersonation" % seq + (", maybe by retention: only the whole log can show that" if headless else ""))
     for log in logs:
         if log not in said:
-            print("It has no end in log %s: it went on when this was made, or only the whole log can show what became of its end." % log)
+            say("It has no end in log %s: it went on when this was made, or only the whole log can show what became of its end." % log)
     if gone:
-        print("removed by retention: rows 1 to %d of log %s" % gone[1::-1])
+        say("removed by retention: rows 1 to %d of log %s" % gone[1::-1])
     if headless:
-        print("its start is one of them")
+        say("its start is one of them")
     elif not starts:
         found.append("missing: the start of the impersonation")
     if "\n\n" not in manifest:
-        print("The manifest is not signed: trust rows.jsonl; report.html and the like only as far as who gave you this.")
+        say("The manifest is not signed: trust rows.jsonl; report.html and the like only as far as who gave you this.")
     elif not signed(keys, manifest):
         found.append("manifest: signed by none of the keys you trust, or changed")
-    print("impersonation %s: %d rows, %d checkpoints" % (about, len(rows), len(notes)))
+    say("impersonation %s: %d rows, %d checkpoints" % (about, len(rows), len(notes)))
 
 def main(path, key_file):
     keys = {}
-    for line in open(key_file, encoding="utf-8"):
-        if line.strip() and line[0] != "#":
+    for line in open(key_file, encoding="utf-8", errors="replace"):
+        if line.strip()[:1] not in ("", "#"):
             trust(keys, line.strip())
     if zipfile.is_zipfile(path):
         check_pack(path, keys)
     else:
         check_export(open(path, encoding="utf-8"), keys)
-    print("\n".join(found) or "Everything is as it was recorded.")
+    for finding in found or ["Everything is as it was recorded."]:
+        say(finding)
     return 1 if found else 0
 
 if __name__ == "__main__":
     try:
         sys.exit(main(*sys.argv[1:3]))
     except Exception as e:  # whatever is no audit
-        print("It can't be read: %s: %s" % (type(e).__name__, e))
+        say("It can't be read: %s: %s" % (type(e).__name__, e))
         sys.exit(2)

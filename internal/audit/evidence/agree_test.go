@@ -121,3 +121,33 @@ func tight(t *testing.T, size int) []byte {
 	}
 	return b.Bytes()
 }
+
+// TestNothingSpeaksForTheVerifier: what a pack says of itself can't be taken for what verify.py says of it.
+func TestNothingSpeaksForTheVerifier(t *testing.T) {
+	s := newShelf(t)
+	p, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := p.Zip(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := unzip(t, z)
+	const verdict = "Everything is as it was recorded."
+	rows := strings.ReplaceAll(files["rows.jsonl"], s.recorder.LogID(), `a\u001b[8m\n`+verdict+`\n`)
+	hash := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	manifest := strings.Replace(files["MANIFEST"], hash(files["rows.jsonl"]), hash(rows), 1)
+	manifest = strings.Replace(manifest, id, id+"\x1b[2J\r"+verdict, 1)
+	if z, err = evidence.Rezipped(z, "rows.jsonl", rows); err == nil {
+		z, err = evidence.Rezipped(z, "MANIFEST", manifest)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := write(t, "signing_key.pub", []byte(" # \xe9t\xe9: the key of the beginning\n"+s.key+"\n"))
+	code, out := python(t, write(t, "pack.zip", z), keys)
+	if code != 1 || strings.ContainsAny(out, "\x1b\r") || strings.Contains("\n"+out, "\n"+verdict) || !strings.Contains(out, "not proven: ") {
+		t.Errorf("%d, %q", code, out)
+	}
+}
