@@ -123,13 +123,13 @@ func notesOf(files []string) iter.Seq2[string, error] {
 func printReport(out io.Writer, r *proof.Report) {
 	width := widthOf(out)
 	for _, f := range r.Findings {
-		fmt.Fprintln(out, hanging("", fmt.Sprint(f), width, gap))
+		fmt.Fprintln(out, hanging("", plain(f.String()), width, gap))
 	}
 	if r.More > 0 {
 		fmt.Fprintf(out, "and %d more\n", r.More)
 	}
 	for _, l := range r.Logs {
-		line := fmt.Sprintf("log %s: %s (%d to %d), %s, the last of %s", l.LogID, several(l.Rows, "row"), l.First, l.Last, several(l.Checkpoints, "checkpoint"), several(l.Covered, "row"))
+		line := fmt.Sprintf("log %s: %s (%d to %d), %s, the last of %s", plain(l.LogID), several(l.Rows, "row"), l.First, l.Last, several(l.Checkpoints, "checkpoint"), several(l.Covered, "row"))
 		for _, n := range []struct {
 			n    uint64
 			what string

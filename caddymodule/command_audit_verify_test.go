@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -176,5 +177,18 @@ func TestProvable(t *testing.T) {
 	}
 	if file, dsn := sinks(lite).provable(); file != "/a.db" || dsn != "" {
 		t.Errorf("%q, %q", file, dsn)
+	}
+}
+
+// TestReportIsPlain: what somebody wrote into the database can't move the terminal's cursor, nor be taken for a verdict.
+func TestReportIsPlain(t *testing.T) {
+	const log = "a\x1b[8m\nEverything is as it was recorded.\n"
+	var out bytes.Buffer
+	printReport(&out, &proof.Report{
+		Findings: []proof.Finding{{Kind: proof.KindChanged, LogID: log, Table: "events", From: 1, To: 1, What: "it is not the row that was recorded"}},
+		Logs:     []proof.Log{{LogID: log, Rows: 1}},
+	})
+	if got := out.String(); strings.Contains(got, "\x1b") || strings.Contains(got, "\nEverything") {
+		t.Errorf("%q", got)
 	}
 }
