@@ -181,12 +181,12 @@ func (j *Journal) finished(took time.Duration) {
 
 // timed runs one piece of I/O; its error makes the journal refuse appends.
 func (j *Journal) timed(f func() error) {
-	j.busySince.Store(j.o.Clock.Now().UnixNano())
+	e := j.begin()
 	err := f()
-	began := j.busySince.Swap(0)
+	j.busy.Store(nil)
 	if err != nil {
 		j.fail(err)
-	} else if j.o.Clock.Now().UnixNano()-began > int64(stallTime) {
+	} else if e.took(j.o.Clock) > j.stall {
 		// Appends were refused in the meantime.
 		j.o.OnHealthy()
 	}

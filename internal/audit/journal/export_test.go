@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"time"
 )
 
 // What tests of the package see beside what is exported.
@@ -9,7 +10,6 @@ const (
 	LingerTime    = lingerTime
 	SyncTime      = syncTime
 	ProbeTime     = probeTime
-	StallTime     = stallTime
 	DataStart     = dataStart
 	TempSuffix    = tempSuffix
 	DamagedSuffix = damagedSuffix
@@ -19,6 +19,9 @@ const (
 
 // SegmentName is the name of a segment's file.
 var SegmentName = segmentName
+
+// SetStallTime is for before the first append.
+func (j *Journal) SetStallTime(d time.Duration) { j.stall = d }
 
 // Idle tells whether the committer waits.
 func (j *Journal) Idle() bool {

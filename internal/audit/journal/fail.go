@@ -36,9 +36,9 @@ func (j *Journal) fail(err error) {
 
 // probe tries to go on in a new segment.
 func (j *Journal) probe() {
-	j.busySince.Store(j.o.Clock.Now().UnixNano())
+	j.begin()
 	err := j.newSegment()
-	j.busySince.Store(0)
+	j.busy.Store(nil)
 	if err != nil {
 		j.fail(err)
 		return

@@ -109,8 +109,9 @@ type Journal struct {
 	done chan struct{} // the committer has ended
 	lock io.Closer
 
-	// busySince is when the commit under way began, in nanoseconds; 0: none is.
-	busySince atomic.Int64
+	// busy is the piece of I/O under way; nil: none is. After stall of it appends are refused.
+	busy  atomic.Pointer[effort]
+	stall time.Duration
 
 	// What follows belongs to the committer.
 	file        File     // of cur
@@ -133,6 +134,21 @@ type segment struct {
 	// size is what it takes on disk; what lies before end is durable. Journal.mu guards both; only the committer
 	// changes them.
 	size, end int64
+}
+
+// effort is a piece of I/O, by when it began: on the journal's clock and on the machine's.
+type effort struct{ clock, machine time.Time }
+
+// begin notes that one begins.
+func (j *Journal) begin() *effort {
+	e := &effort{j.o.Clock.Now(), time.Now()}
+	j.busy.Store(e)
+	return e
+}
+
+// took is how long it has taken, by the clock that says less: one that is set meanwhile says nothing of the disk.
+func (e *effort) took(c clock.Clock) time.Duration {
+	return min(c.Now().Sub(e.clock), time.Since(e.machine))
 }
 
 // batch is what one commit makes durable.
@@ -186,7 +202,7 @@ func Open(o Options) (*Journal, *Recovery, error) {
 	j := &Journal{
 		o: o, lock: lock, pending: newBatch(nil), seq: 1, durableSeq: 1, next: 1,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		gatherTimer: time.NewTimer(time.Hour),
+		gatherTimer: time.NewTimer(time.Hour), stall: stallTime,
 	}
 	found, err := j.recover()
 	if err != nil {
@@ -289,9 +305,9 @@ func (j *Journal) refusal() error {
 	case len(j.pending.buf) > maxPending:
 		return fmt.Errorf("%w: %d MiB wait for it", ErrStalled, maxPending>>20)
 	}
-	if since := j.busySince.Load(); since != 0 {
-		if busy := j.o.Clock.Now().UnixNano() - since; busy > int64(stallTime) {
-			return fmt.Errorf("%w since %s", ErrStalled, time.Duration(busy).Round(time.Second))
+	if e := j.busy.Load(); e != nil {
+		if took := e.took(j.o.Clock); took > j.stall {
+			return fmt.Errorf("%w since %s", ErrStalled, took.Round(time.Second))
 		}
 	}
 	return nil
