@@ -467,7 +467,7 @@ func TestNothingLostOverKills(t *testing.T) {
 		}
 	}
 	ok := map[string]bool{}
-	for deadline := time.Now().Add(2 * time.Minute); len(ok) < messages && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Minute); len(ok) < messages && time.Now().Before(deadline); {
 		select {
 		case o := <-sent:
 			if !o.Sent || ok[o.Delivery] {
