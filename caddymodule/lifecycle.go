@@ -104,9 +104,13 @@ func (a *App) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	loaded, err := a.loaded()
+	if err != nil {
+		return err
+	}
 	rules := impersonation.Rules{Policy: a.policy, Directory: a.directory}
 	a.tenant = &tenant{
-		log: a.log, rules: rules, recorder: a.trail.recorder, notifiers: notifiers,
+		log: a.log, rules: rules, recorder: a.trail.recorder.Configured(loaded), notifiers: notifiers,
 		lifetimes: session.Lifetimes{Absolute: a.Session.Lifetime.Std(), Idle: a.Session.Idle.Std()},
 	}
 	if err := a.node.tenants.enter(a.tenant, a.node.apply(ctx)); err != nil {
@@ -117,7 +121,6 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.openSites(ctx, rules); err != nil {
 		return err
 	}
-	a.recordLoaded(ctx)
 	a.goOn(ctx)
 	return nil
 }
@@ -327,20 +330,16 @@ func (a *App) sweep(ctx context.Context) {
 	}
 }
 
-// recordLoaded tells the audit which configuration is in force, by a hash of its settings without their secrets.
-func (a *App) recordLoaded(ctx context.Context) {
+// loaded is the event that tells which configuration this is, by a hash of its settings without their secrets.
+func (a *App) loaded() (audit.Event, error) {
 	public := a.App // config.App; its guests were loaded from it, and are not in it any more
 	public.OIDC.ClientSecret = ""
 	settings, err := json.Marshal(public)
-	if err == nil {
-		hash := sha256.Sum256(settings)
-		ctx, cancel := context.WithTimeout(ctx, eventWithin)
-		defer cancel()
-		err = a.trail.recorder.Event(ctx, audit.Event{Type: audit.EventConfigLoaded, Detail: audit.Detail("sha256", hex.EncodeToString(hash[:]), "policies", a.policyTexts())})
-	}
 	if err != nil {
-		a.log.Error("the audit does not say that this configuration was loaded", "error", err)
+		return audit.Event{}, fmt.Errorf("writing the settings for the audit: %w", err)
 	}
+	hash := sha256.Sum256(settings)
+	return audit.Event{Type: audit.EventConfigLoaded, Detail: audit.Detail("sha256", hex.EncodeToString(hash[:]), "policies", a.policyTexts())}, nil
 }
 
 // maxPolicyTexts bounds the texts of policies in an event, in bytes.

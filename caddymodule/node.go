@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory/scim"
@@ -32,7 +33,7 @@ type node struct {
 type tenant struct {
 	log       *slog.Logger
 	rules     impersonation.Rules
-	recorder  gateway.Recorder
+	recorder  *audit.Configured
 	lifetimes session.Lifetimes
 	notifiers []Notifier
 }
@@ -80,8 +81,18 @@ func (n *node) apply(ctx context.Context) func(*tenant) error {
 		if err := n.Notices.Use(ctx, t.notifiers); err != nil {
 			return err
 		}
+		// Before anybody is let in by its rules.
+		if err := inForce(ctx, t.recorder); err != nil {
+			t.log.Error("the audit does not say yet that this configuration is in force; it will before anybody starts an impersonation", "error", err)
+		}
 		return n.Use(ctx, t.rules, t.recorder, t.lifetimes)
 	}
+}
+
+func inForce(ctx context.Context, c *audit.Configured) error {
+	ctx, cancel := context.WithTimeout(ctx, eventWithin)
+	defer cancel()
+	return c.InForce(ctx)
 }
 
 // directory is that of the configuration in force; nil when there is none.

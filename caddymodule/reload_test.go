@@ -308,3 +308,49 @@ func TestReloadRecordsAgain(t *testing.T) {
 		return err == nil && rows == 2 // or it is locked just now
 	})
 }
+
+// TestFailedReloadIsRecorded: when a configuration comes into force and the server then can't start with it, the audit says that the
+// one before it is in force again, and who is let in is let in by that.
+func TestFailedReloadIsRecorded(t *testing.T) {
+	w := newWorld(t)
+	w.mustLoad()
+	db, err := sql.Open("sqlite", filepath.Join(w.dir, "audit.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	texts := func() (n int) {
+		err := db.QueryRowContext(t.Context(), `SELECT count(DISTINCT detail) FROM events WHERE type = 'config_loaded'`).Scan(&n)
+		if err != nil {
+			return 0 // it is locked just now
+		}
+		return n
+	}
+	var first string
+	w.eventually("the configuration is in the audit", func() bool {
+		return db.QueryRowContext(t.Context(), `SELECT detail FROM events WHERE type = 'config_loaded'`).Scan(&first) == nil
+	})
+	own := w.addr
+	taken, _ := listener(t)
+	// Caddy starts its apps in any order: in every second attempt ours is the first.
+	for range 100 {
+		w.addr, w.policy = taken, "duration 7m"
+		if err := w.load(); err == nil {
+			t.Fatal("two servers on one port")
+		}
+		if texts() == 2 {
+			break
+		}
+	}
+	w.addr = own
+	alice := w.login("alice")
+	w.impersonate(alice, "sam")
+	var text, start string
+	w.eventually("the start is in the audit", func() bool {
+		return db.QueryRowContext(t.Context(), `SELECT e.detail, c.detail FROM events AS e JOIN events AS c ON c.type = 'config_loaded' AND c.seq = json_extract(e.detail, '$.config_seq')
+			WHERE e.type = 'impersonation_started' AND c.seq = (SELECT max(seq) FROM events WHERE type = 'config_loaded')`).Scan(&start, &text) == nil
+	})
+	if texts() != 2 || text != first {
+		t.Errorf("%d texts; the start %s names %s, want %s", texts(), start, text, first)
+	}
+}

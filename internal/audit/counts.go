@@ -138,7 +138,7 @@ func startDetail(detail string, config uint64) string {
 	if !ok || !json.Valid([]byte(detail)) {
 		return detail // what is none is left as it is
 	}
-	if inner != "{" {
+	if inner = strings.TrimSpace(inner); inner != "{" {
 		inner += ","
 	}
 	return fmt.Sprintf(`%s"config_seq":%d}`, inner, config)

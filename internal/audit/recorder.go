@@ -51,7 +51,6 @@ type Recorder struct {
 	fs       journal.FS
 	dir      string
 	logID    string
-	config   uint64 // place of the last config_loaded; 0: there is none
 	journal  *journal.Journal
 	redactor atomic.Pointer[Redactor]
 
@@ -60,8 +59,9 @@ type Recorder struct {
 	nextSeq uint64 // of the next row
 	nextID  uint64 // of the next intent
 	open    map[uint64]*Intent
-	late    []*Intent // have an outcome that the journal has not taken
-	notice  *Event    // of the recovery, that the journal has not taken
+	late    []*Intent     // have an outcome that the journal has not taken
+	notice  *Event        // of the recovery, that the journal has not taken
+	owed    []*Configured // came into force when the journal did not take it
 	counts  counters
 	seal    sealer
 	closed  bool
@@ -164,6 +164,11 @@ func (r *Recorder) Intent(row *Request) (*Intent, error) {
 // or after it; a Detail that is no object becomes its "cause".
 func (r *Recorder) Event(ctx context.Context, e Event) error {
 	ticket, err := r.append(&e)
+	return recorded(ctx, &e, ticket, err)
+}
+
+// recorded waits until an event that was appended, unless with an error, is durable.
+func recorded(ctx context.Context, e *Event, ticket journal.Ticket, err error) error {
 	if err != nil {
 		return fmt.Errorf("recording event %s: %w", e.Type, err)
 	}
@@ -181,11 +186,8 @@ func (r *Recorder) append(e *Event) (journal.Ticket, error) {
 
 func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 	e.LogID = r.logID
-	switch {
-	case e.Type == EventImpersonationEnded:
+	if e.Type == EventImpersonationEnded {
 		e.Detail = endDetail(e.Detail, r.counts.of(e.ImpersonationID))
-	case e.Type == EventImpersonationStarted && r.config > 0:
-		e.Detail = startDetail(e.Detail, r.config)
 	}
 	e.clean(r.clock.Now)
 	e.Seq = r.nextSeq
@@ -204,11 +206,8 @@ func (r *Recorder) appendLocked(e *Event) (journal.Ticket, error) {
 // know takes up what later rows say of an event that has its place, now or at the start.
 func (r *Recorder) know(e *Event) {
 	r.counts.event(e)
-	switch e.Type {
-	case EventSigningKeyChanged:
+	if e.Type == EventSigningKeyChanged {
 		r.seal.key = keyOf(e)
-	case EventConfigLoaded:
-		r.config = e.Seq
 	}
 }
 

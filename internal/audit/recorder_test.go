@@ -165,38 +165,6 @@ func TestCountsSurvive(t *testing.T) {
 	}
 }
 
-// TestStartNamesItsConfiguration, also when that was loaded many segments and a crash ago.
-func TestStartNamesItsConfiguration(t *testing.T) {
-	t.Parallel()
-	options := audit.Options{Dir: t.TempDir(), SegmentBytes: 4096}
-	r := open(t, options)
-	event(t, r, audit.Event{Type: audit.EventLogin})
-	event(t, r, audit.Event{Type: audit.EventConfigLoaded})
-	for range 100 {
-		event(t, r, audit.Event{Type: audit.EventLogin})
-	}
-	options.Dir = crash(t, options.Dir)
-	closeRecorder(t, r)
-	r = open(t, options)
-	for _, detail := range []string{"", "{}", `{"policy":"support"}`} {
-		event(t, r, audit.Event{Type: audit.EventImpersonationStarted, ImpersonationID: "i" + detail, Detail: detail})
-	}
-	sink := newMemory("memory")
-	useSinks(t, r, audit.ShipOptions{}, sink)
-	closeRecorder(t, r)
-	var got []string
-	for _, b := range sink.batches {
-		for _, e := range b.Events {
-			if e.Type == audit.EventImpersonationStarted {
-				got = append(got, e.Detail)
-			}
-		}
-	}
-	if diff := cmp.Diff([]string{`{"config_seq":2}`, `{"config_seq":2}`, `{"policy":"support","config_seq":2}`}, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
 // TestForgotten: of ended impersonations only so many are remembered, so memory does not grow.
 func TestForgotten(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,6 @@ type state struct {
 	Gaps   []Gap    `json:"gaps,omitempty"`
 	Signed uint64   `json:"signed,omitempty"`
 	Key    string   `json:"key,omitempty"`
-	Config uint64   `json:"config,omitempty"` // place of the last config_loaded
 }
 
 // stateChunk is how many impersonations' counts go in one record, to stay under journal.MaxPayload.
@@ -39,7 +38,6 @@ const stateChunk = 1000
 func (r *Recorder) carry(emit func(typ byte, payload []byte)) {
 	s := state{LogID: r.logID, NextSeq: r.nextSeq, NextID: r.nextID, Counts: map[string]*Counts{}}
 	s.Tree, s.Gaps, s.Signed, s.Key = r.seal.tree.Hashes(), r.seal.tree.Gaps(), r.seal.signed, r.seal.key
-	s.Config = r.config
 	flush := func() {
 		emit(recordState, encodeJSON(s))
 		s.Counts, s.EndedNow = map[string]*Counts{}, nil
@@ -111,7 +109,6 @@ func (r *Recorder) replay(rec journal.Record) error {
 		}
 		r.logID = s.LogID
 		r.nextID = max(r.nextID, s.NextID)
-		r.config = max(r.config, s.Config)
 		if err := r.replayTree(&s); err != nil {
 			return fmt.Errorf("decoding state: %w", err)
 		}

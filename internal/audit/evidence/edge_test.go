@@ -172,7 +172,7 @@ func TestWhatIsNotOfThePack(t *testing.T) {
 // TestTheConfigurationInForce: the start names it; no older one, with another text of the policy, is shown in its place.
 func TestTheConfigurationInForce(t *testing.T) {
 	s := newShelf(t)
-	s.event("", audit.EventConfigLoaded, audit.Detail("sha256", "22", "policies", map[string]string{"support": "The group support may, with a ticket."}))
+	s.loads(audit.Detail("sha256", "22", "policies", map[string]string{"support": "The group support may, with a ticket."}))
 	const later = "4c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
 	config := s.recorder.LastSeq()
 	s.event(later, audit.EventImpersonationStarted, audit.Detail("policy", "support"))
@@ -215,7 +215,7 @@ func TestTheConfigurationInForce(t *testing.T) {
 		t.Errorf("of one that retention let go: %v, %s, %s", r.Findings, out, text(p))
 	}
 	s.letGo(s.recorder.LastSeq())
-	s.event("", audit.EventConfigLoaded, audit.Detail("sha256", "33"))
+	s.loads(audit.Detail("sha256", "33"))
 	const last = "5c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
 	s.event(last, audit.EventImpersonationStarted, audit.Detail("policy", "support"))
 	p = collect(last)

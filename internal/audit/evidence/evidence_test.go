@@ -60,9 +60,10 @@ func newDesk(t *testing.T, more ...audit.Sink) *desk {
 	}
 	own := func() (*audit.Signer, error) { return audit.OwnSigner(dir) }
 	r.UseSigner(own)
+	var events audit.Events
 	event := func(e audit.Event) {
 		t.Helper()
-		if err := r.Event(ctx, e); err != nil {
+		if err := events.Event(ctx, e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -87,8 +88,15 @@ func newDesk(t *testing.T, more ...audit.Sink) *desk {
 		e.Type, e.ImpersonationID, e.Detail = kind, imp, detail
 		return e
 	}
-	event(audit.Event{Type: audit.EventConfigLoaded, Detail: audit.Detail("sha256", "00", "policies", map[string]string{"support": "Old."})})
-	event(audit.Event{Type: audit.EventConfigLoaded, Detail: audit.Detail("sha256", "11", "policies", map[string]string{"support": "The group support may log in as fieldworkers. " + nasty})})
+	load := func(detail string) {
+		in := r.Configured(audit.Event{Detail: detail})
+		if err := in.InForce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		events = in
+	}
+	load(audit.Detail("sha256", "00", "policies", map[string]string{"support": "Old."}))
+	load(audit.Detail("sha256", "11", "policies", map[string]string{"support": "The group support may log in as fieldworkers. " + nasty}))
 	for range 20 {
 		request("other", "GET", "/", "", audit.OutcomeCompleted, "")
 	}

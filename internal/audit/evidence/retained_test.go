@@ -22,6 +22,7 @@ import (
 type shelf struct {
 	t        *testing.T
 	recorder *audit.Recorder
+	events   audit.Events // the recorder, as the configuration in force uses it
 	readers  map[string]audit.Reader
 	file     string
 	key      string
@@ -66,6 +67,7 @@ func newShelf(t *testing.T, more ...audit.Sink) *shelf {
 			t.Error(err)
 		}
 	})
+	s.events = s.recorder
 	s.recorder.SealEvery(1, time.Minute)
 	if err := s.recorder.UseSinks(t.Context(), audit.ShipOptions{BatchTime: time.Millisecond}, append([]audit.Sink{sink}, more...)...); err != nil {
 		t.Fatal(err)
@@ -73,7 +75,7 @@ func newShelf(t *testing.T, more ...audit.Sink) *shelf {
 	s.recorder.UseSigner(func() (*audit.Signer, error) { return audit.OwnSigner(dir) })
 	s.shipped()
 	s.event("other", audit.EventImpersonationStarted, "")
-	s.event("", audit.EventConfigLoaded, audit.Detail("sha256", "11", "policies", map[string]string{"support": "The group support may."}))
+	s.loads(audit.Detail("sha256", "11", "policies", map[string]string{"support": "The group support may."}))
 	s.event("", "approval_requested", audit.Detail("request", "req-77", "policy", "support"))
 	s.event("", "approval_granted", audit.Detail("request", "req-77", "by", "bob"))
 	s.event(id, audit.EventImpersonationStarted, audit.Detail("policy", "support", "site", "https://app.example.com", "request", "req-77", "approved_by", "bob"))
@@ -107,9 +109,20 @@ func (s *shelf) event(id, kind, detail string) {
 	if kind == audit.EventReviewed {
 		e.ActorUsername, e.ActorName, e.Reason = "rita", "Rita", "Seen, with the customer."
 	}
-	if err := s.recorder.Event(s.t.Context(), e); err != nil {
+	if err := s.events.Event(s.t.Context(), e); err != nil {
 		s.t.Fatal(err)
 	}
+	s.shipped()
+}
+
+// loads puts a configuration in force.
+func (s *shelf) loads(detail string) {
+	s.t.Helper()
+	in := s.recorder.Configured(audit.Event{Detail: detail})
+	if err := in.InForce(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.events = in
 	s.shipped()
 }
 
