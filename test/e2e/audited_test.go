@@ -179,7 +179,7 @@ func (a *audited) until(hours, minutes int) {
 	a.pass(d)
 }
 
-// pass puts the clock forward. What was being written then has taken too long, by that clock; it waits until that is over.
+// pass puts the clock forward, and waits until the gateway is ready: by that clock, what was under way has taken long.
 func (a *audited) pass(d time.Duration) {
 	a.t.Helper()
 	a.gate.advance(d)
