@@ -305,7 +305,8 @@ def check_pack(path, keys):
     ends = events(own, "impersonation_ended")
     starts = events(own, "impersonation_started")
     config = (starts[0]["log_id"], detail(starts[0], int, "config_seq")) if starts else ("", 0)
-    if config[1] and config not in places and not (gone and gone[0] == config[0] and gone[1] >= config[1]):
+    configs = [(r["log_id"], r["seq"]) for r in events(rows, "config_loaded")]
+    if config[1] and config not in configs and not (gone and gone[0] == config[0] and gone[1] >= config[1]):
         found.append("missing: log %s, seq %d, the configuration in force at the start" % config)
     asked = next((a for r in own if r["table"] == "events" and r["type"] in ("impersonation_started", "emergency_started")
                   for a in [detail(r, str, "request")] if a), None)

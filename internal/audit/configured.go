@@ -28,10 +28,13 @@ func (c *Configured) InForce(ctx context.Context) error {
 	c.mu.Lock()
 	c.loaded.Time = c.clock.Now()
 	c.seq = 0
-	ticket, err := c.place()
-	if err != nil && !slices.Contains(c.owed, c) {
-		c.owed = append(c.owed, c)
+	if i := slices.Index(c.owed, c); i >= 0 {
+		c.owed = slices.Delete(c.owed, i, i+1) // the last in the log is the one in force
+	} else {
+		c.lateCount.Add(1)
 	}
+	c.owed = append(c.owed, c)
+	ticket, err := c.placeOwed()
 	c.mu.Unlock()
 	if err == nil {
 		err = ticket.Wait(ctx)
@@ -48,7 +51,10 @@ func (c *Configured) Event(ctx context.Context, e Event) error {
 		return c.Recorder.Event(ctx, e)
 	}
 	c.mu.Lock()
-	ticket, err := c.place()
+	ticket, err := c.placeOwed()
+	if err == nil && c.seq == 0 { // it was never put in force
+		ticket, err = c.place()
+	}
 	if err == nil {
 		e.Detail = startDetail(e.Detail, c.seq)
 		ticket, err = c.appendLocked(&e)
@@ -57,14 +63,23 @@ func (c *Configured) Event(ctx context.Context, e Event) error {
 	return recorded(ctx, &e, ticket, err)
 }
 
-// place appends config_loaded unless it has its place; the caller holds mu.
+// place appends config_loaded; the caller holds mu.
 func (c *Configured) place() (ticket journal.Ticket, err error) {
-	if c.seq > 0 {
-		return ticket, nil
-	}
 	e := c.loaded
 	if ticket, err = c.appendLocked(&e); err == nil {
 		c.seq = e.Seq
 	}
 	return ticket, err
+}
+
+// placeOwed appends what is owed, in the order in which it came into force. The ticket is the last one's; the caller holds mu.
+func (r *Recorder) placeOwed() (ticket journal.Ticket, err error) {
+	for len(r.owed) > 0 {
+		if ticket, err = r.owed[0].place(); err != nil {
+			return ticket, err
+		}
+		r.owed = slices.Delete(r.owed, 0, 1)
+		r.lateCount.Add(-1)
+	}
+	return ticket, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/journal"
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit/journal/faultfs"
 )
 
@@ -81,7 +83,7 @@ func TestStartNamesItsConfiguration(t *testing.T) {
 }
 
 // TestConfigurationsOwed: what came into force while the journal took nothing is in the log before the first start, or as soon
-// as the journal takes anything.
+// as the journal takes anything; the last there is the one in force.
 func TestConfigurationsOwed(t *testing.T) {
 	t.Parallel()
 	fsys, clk := faultfs.New(), manual()
@@ -114,7 +116,47 @@ func TestConfigurationsOwed(t *testing.T) {
 	for i := range got[:3] {
 		got[i] = place.ReplaceAllString(got[i], "")
 	}
-	if diff := cmp.Diff([]string{"loaded one", "loaded two", "loaded one", `5 started {"config_seq":3}`}, got); diff != "" {
+	if diff := cmp.Diff([]string{"loaded one", "loaded one", "loaded two", `5 started {"config_seq":4}`}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestOwedByABusyDisk: when too much waits for a disk that is only slow, what came into force meanwhile is in the log with
+// the next commit, and before a start that is faster.
+func TestOwedByABusyDisk(t *testing.T) {
+	t.Parallel()
+	for _, first := range []bool{false, true} {
+		fsys := faultfs.New()
+		r := open(t, audit.Options{Dir: t.TempDir(), FS: fsys, Clock: manual()})
+		one, two := r.Configured(audit.Event{Detail: "one"}), r.Configured(audit.Event{Detail: "two"})
+		inForce(t, one)
+		release := fsys.Block(faultfs.Sync)
+		at := fsys.Count(faultfs.Sync)
+		n := r.Stats().Events
+		for r.Healthy() == nil { // until it takes no more
+			if _, err := r.Intent(&audit.Request{ImpersonationID: "i", Path: "/" + strings.Repeat("x", 4000)}); err != nil {
+				break
+			}
+		}
+		eventually(t, "the disk is busy", func() bool { return fsys.Count(faultfs.Sync) > at })
+		for _, c := range []*audit.Configured{two, one} {
+			if err := c.InForce(t.Context()); !errors.Is(err, audit.ErrUnconfirmed) || !errors.Is(err, journal.ErrStalled) {
+				t.Fatalf("coming into force: %v", err)
+			}
+		}
+		sink := newMemory("memory")
+		useSinks(t, r, audit.ShipOptions{}, sink)
+		release()
+		if first {
+			eventually(t, "it takes records again", func() bool { return r.Healthy() == nil })
+		} else {
+			eventually(t, "both are in the log", func() bool { return r.Stats().Events == n+2 })
+		}
+		start(t, one, "{}")
+		closeRecorder(t, r)
+		want := []string{"1 loaded one", "2 loaded two", "3 loaded one", `4 started {"config_seq":3}`}
+		if diff := cmp.Diff(want, loaded(t, sink)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }

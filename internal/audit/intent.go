@@ -124,12 +124,7 @@ func (r *Recorder) flushLate() {
 			r.notice = nil
 		}
 	}
-	for len(r.owed) > 0 {
-		if _, err := r.owed[0].place(); err != nil {
-			return
-		}
-		r.owed = r.owed[1:]
-	}
+	_, _ = r.placeOwed() // what is left waits for the next time
 }
 
 // appendID appends the id that ties an outcome to its intent.

@@ -69,7 +69,7 @@ type Recorder struct {
 	stats   Stats
 
 	lastSeq   atomic.Uint64 // of the last row
-	lateCount atomic.Int64
+	lateCount atomic.Int64  // of late and owed
 
 	sinks     shippers
 	witnesses shippers

@@ -224,6 +224,21 @@ func TestTheConfigurationInForce(t *testing.T) {
 	}
 }
 
+// TestNoConfiguration: a start that names the place of another row, though that is in its pack, has no configuration.
+func TestNoConfiguration(t *testing.T) {
+	s := newShelf(t)
+	s.events = s.recorder // writes down what it is told
+	const wrong = "6c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
+	s.event(wrong, audit.EventImpersonationStarted, audit.Detail("config_seq", rowKey))
+	p, err := evidence.Collect(t.Context(), s.readers["sqlite"], wrong, []string{s.key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, out := s.verdicts(p, nil); len(r.Findings) != 1 || !strings.Contains(out, "the configuration in force") {
+		t.Errorf("%v, %s", r.Findings, out)
+	}
+}
+
 // TestHonestAtTheEdge: what retention may have done is told from what it can't have done.
 func TestHonestAtTheEdge(t *testing.T) {
 	collect := func(s *shelf, id string) *evidence.Pack {
