@@ -79,7 +79,7 @@ func (m *Manager) Start(ctx context.Context, req StartRequest) (*Live, error) {
 	}
 	if err := m.recordStart(ctx, cur, &row, asked, req.ClientIP); err != nil {
 		m.abandon(c)
-		if ctx.Err() != nil { // it may yet become durable, so it gets its end
+		if ctx.Err() != nil || errors.Is(err, audit.ErrUnconfirmed) { // it may yet become durable, so it gets its end
 			m.record(c)
 		}
 		m.release(asked, row.ID)

@@ -7,12 +7,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit/journal/faultfs"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/impersonation"
 	"github.com/seed-240d5494/caddy-impersonate/internal/policy"
@@ -304,6 +306,32 @@ func TestStartUncertain(t *testing.T) {
 	w.flush()
 	if n := len(w.journal.of(audit.EventImpersonationEnded, "")); n != 1 || w.of(s) != "" {
 		t.Errorf("%d ends", n)
+	}
+}
+
+// TestStartOnAFailingDisk: a start that the journal took, and the disk not yet, gets its end when it gets there.
+func TestStartOnAFailingDisk(t *testing.T) {
+	w := newWorld(t)
+	s := w.login("sue")
+	fsys := faultfs.New()
+	r, err := audit.Open(audit.Options{Dir: t.TempDir(), FS: fsys, Clock: w.clock})
+	if err == nil {
+		err = w.Use(t.Context(), impersonation.Rules{Policy: w.set, Directory: w.dir}, r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys.Fail(faultfs.Sync, -1, syscall.EIO)
+	if _, err := w.Start(t.Context(), request(s, "sam")); !errors.Is(err, audit.ErrUnconfirmed) {
+		t.Fatal(err)
+	}
+	fsys.Heal()
+	w.tick(time.Second, func() bool { return r.Healthy() == nil && w.Stats().Unwritten == 0 })
+	if n := r.Stats().Events; n != 2 || w.of(s) != "" {
+		t.Errorf("%d events", n)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
