@@ -60,7 +60,7 @@ func (c *Configured) Event(ctx context.Context, e Event) error {
 		ticket, err = c.appendLocked(&e)
 	}
 	c.mu.Unlock()
-	return recorded(ctx, &e, ticket, err)
+	return c.recorded(ctx, &e, ticket, err)
 }
 
 // place appends config_loaded; the caller holds mu.

@@ -21,6 +21,27 @@ import (
 // on disk yet: it is kept, and written when the disk is well again. It must not be recorded a second time.
 var ErrUnconfirmed = errors.New("recorded, but not on disk yet")
 
+// UnconfirmedError is the [ErrUnconfirmed] of an event.
+type UnconfirmedError struct {
+	error
+	journal *journal.Journal
+}
+
+func (e *UnconfirmedError) Unwrap() error { return e.error }
+
+// Confirm returns once the event is on disk, and everything that was recorded before now. An error that wraps ErrUnconfirmed says
+// that it still is not; any other, that nobody waits for it any more, since the journal was closed.
+func (e *UnconfirmedError) Confirm(ctx context.Context) error {
+	err := e.journal.Sync(ctx)
+	if errors.Is(err, journal.ErrClosed) {
+		return fmt.Errorf("confirming what was recorded: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("confirming what was recorded: %w: %w", ErrUnconfirmed, err)
+	}
+	return nil
+}
+
 // Types of the journal's records.
 const (
 	recordIntent     = 1 // uvarint(id of the intent) canonical encoding of a request without an outcome
@@ -164,16 +185,16 @@ func (r *Recorder) Intent(row *Request) (*Intent, error) {
 // or after it; a Detail that is no object becomes its "cause".
 func (r *Recorder) Event(ctx context.Context, e Event) error {
 	ticket, err := r.append(&e)
-	return recorded(ctx, &e, ticket, err)
+	return r.recorded(ctx, &e, ticket, err)
 }
 
 // recorded waits until an event that was appended, unless with an error, is durable.
-func recorded(ctx context.Context, e *Event, ticket journal.Ticket, err error) error {
+func (r *Recorder) recorded(ctx context.Context, e *Event, ticket journal.Ticket, err error) error {
 	if err != nil {
 		return fmt.Errorf("recording event %s: %w", e.Type, err)
 	}
 	if err := ticket.Wait(ctx); err != nil {
-		return fmt.Errorf("recording event %s: %w: %w", e.Type, ErrUnconfirmed, err)
+		return &UnconfirmedError{fmt.Errorf("recording event %s: %w: %w", e.Type, ErrUnconfirmed, err), r.journal}
 	}
 	return nil
 }

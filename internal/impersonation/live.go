@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 	"github.com/seed-240d5494/caddy-impersonate/internal/clock"
 	"github.com/seed-240d5494/caddy-impersonate/internal/directory"
 	"github.com/seed-240d5494/caddy-impersonate/internal/identity"
@@ -55,8 +56,10 @@ type core struct {
 	launch    sync.Once   // of telling and recording the end
 	rowTried  chan struct{}
 	recorded  atomic.Bool // the ended event is in the journal
-	toldEnd   atomic.Bool // its notices are queued
-	noRow     atomic.Bool // it never came into the store
+	// unconfirmed is the ended event that the journal took, and the disk did not yet. It is the recording goroutine's.
+	unconfirmed *audit.UnconfirmedError
+	toldEnd     atomic.Bool // its notices are queued
+	noRow       atomic.Bool // it never came into the store
 }
 
 // verdict is the last decision that it may go on, and what it was made on.

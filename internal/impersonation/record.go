@@ -159,10 +159,18 @@ func (m *Manager) writeEnd(ctx context.Context, c *core) error {
 }
 
 // writeEvent writes the event impersonation_ended. It has no deadline of its own: a try given up might still become
-// durable, and the next would be a second one.
+// durable, and the next would be a second one. One that the journal took before its disk failed is waited for.
 func (m *Manager) writeEvent(ctx context.Context, c *core) error {
 	if c.recorded.Load() {
 		return nil
+	}
+	if c.unconfirmed != nil {
+		err := c.unconfirmed.Confirm(ctx)
+		c.recorded.Store(err == nil)
+		if !errors.Is(err, audit.ErrUnconfirmed) { // rather twice than not at all
+			c.unconfirmed = nil
+		}
+		return err
 	}
 	cur := m.cur.Load()
 	if cur == nil {
@@ -183,8 +191,8 @@ func (m *Manager) writeEvent(ctx context.Context, c *core) error {
 		TargetID: i.TargetID, TargetUsername: i.TargetUsername, TargetName: i.TargetName,
 		Mode: i.Mode, Detail: audit.Detail(pairs...),
 	})
-	if err == nil {
-		c.recorded.Store(true)
+	if !errors.As(err, &c.unconfirmed) {
+		c.recorded.Store(err == nil)
 	}
 	return err
 }

@@ -335,6 +335,37 @@ func TestStartOnAFailingDisk(t *testing.T) {
 	}
 }
 
+// TestEndOnAFailingDisk: an end that the journal took, and the disk not yet, is waited for, not recorded a second time.
+func TestEndOnAFailingDisk(t *testing.T) {
+	w := newWorld(t)
+	s := w.login("sue")
+	fsys, dir := faultfs.New(), t.TempDir()
+	r, err := audit.Open(audit.Options{Dir: dir, FS: fsys, Clock: w.clock})
+	if err == nil {
+		err = w.Use(t.Context(), impersonation.Rules{Policy: w.set, Directory: w.dir}, r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := w.Start(t.Context(), request(s, "sam"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys.Fail(faultfs.Sync, -1, syscall.EIO)
+	if err := w.End(t.Context(), live.ID, impersonation.CauseStopped, "sue"); err != nil {
+		t.Fatal(err)
+	}
+	w.tick(time.Second, func() bool { return w.Stats().Retries > 3 })
+	fsys.Heal()
+	w.tick(time.Second, func() bool { return r.Healthy() == nil && w.Stats().Unwritten == 0 })
+	if n := r.Stats().Events; n != 2 {
+		t.Errorf("%d events, want the start and the end", n)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestChangedWhileStarting: a deactivation or a logout that comes while the start is being written wins.
 func TestChangedWhileStarting(t *testing.T) {
 	for name, row := range map[string]struct {
