@@ -93,7 +93,7 @@ func (m *Manager) release(r *state.Request, impersonation string) {
 	if r == nil || r.State != state.RequestApproved {
 		return
 	}
-	ctx, cancel := context.WithTimeout(m.ctx, rowTimeout)
+	ctx, cancel := context.WithTimeout(m.ctx, m.rowTimeout)
 	defer cancel()
 	m.asking.Lock()
 	defer m.asking.Unlock()

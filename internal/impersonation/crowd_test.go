@@ -18,7 +18,7 @@ import (
 // for deadlocks; that everything ends exactly once is checked too.
 func TestCrowd(t *testing.T) {
 	w := newWorld(t)
-	w.Manager = impersonation.NewManager(impersonation.Options{Store: w.disk})
+	w.Manager = impersonation.NewPatientManager(impersonation.Options{Store: w.disk})
 	t.Cleanup(func() { must(t, w.Close(context.Background())) })
 	w.use()
 	w.SetWriteTimeout(time.Minute)    // the race detector makes SQLite slow

@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// A slow disk is not one that fails.
-func init() { rowTimeout = 2 * time.Minute }
+// NewPatientManager is NewManager for a clock that stands still: a slow disk is not one that fails.
+func NewPatientManager(o Options) *Manager {
+	m := NewManager(o)
+	m.rowTimeout = 2 * time.Minute
+	return m
+}
 
 // SetWriteTimeout shortens what a start waits for store and journal.
 func (m *Manager) SetWriteTimeout(d time.Duration) { m.writeTimeout.Store(int64(d)) }

@@ -93,7 +93,8 @@ type Manager struct {
 	stats      counters
 	complaints complaints
 
-	writeTimeout atomic.Int64 // of a start, a time.Duration
+	writeTimeout atomic.Int64  // of a start, a time.Duration
+	rowTimeout   time.Duration // see the constant
 
 	closing chan struct{} // closed by Close
 	ctx     context.Context
@@ -120,6 +121,7 @@ func NewManager(o Options) *Manager {
 		store: o.Store, clock: o.Clock, rand: o.Rand, log: o.Log, counts: o.Counts, onEnd: o.OnEnd, notices: o.Notices,
 		bySession: make(map[state.Hash]*core), byID: make(map[string]*core), pending: make(map[string]*core),
 		early: make(map[string]bool), changed: make(chan struct{}), closing: make(chan struct{}),
+		rowTimeout: rowTimeout,
 	}
 	m.writeTimeout.Store(int64(writeTimeout))
 	if m.clock == nil {

@@ -11,13 +11,12 @@ import (
 
 const (
 	// drainTime is how long the event of an end waits for the outcomes of the requests it cut.
-	drainTime  = 250 * time.Millisecond
+	drainTime = 250 * time.Millisecond
+	// rowTimeout bounds one try to store an end.
+	rowTimeout = 2 * time.Second
 	retryFirst = 100 * time.Millisecond
 	retryMost  = 30 * time.Second
 )
-
-// rowTimeout bounds one try to store an end. A variable for tests, whose clock stands still between two tries.
-var rowTimeout = 2 * time.Second
 
 // errClosing ends what is tried again and again.
 var errClosing = errors.New("closing")
@@ -120,7 +119,7 @@ func (m *Manager) drain(c *core) {
 
 // storeEnd is writeEnd for the first time, for which End waits.
 func (m *Manager) storeEnd(ctx context.Context, c *core) error {
-	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.rowTimeout)
 	defer cancel()
 	defer c.tried()
 	return m.writeEnd(ctx, c)

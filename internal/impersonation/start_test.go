@@ -465,7 +465,7 @@ func TestReturnTo(t *testing.T) {
 func TestStartNotReady(t *testing.T) {
 	w := newWorld(t)
 	s := w.login("sue")
-	m := impersonation.NewManager(impersonation.Options{Store: w.disk, Clock: w.clock})
+	m := impersonation.NewPatientManager(impersonation.Options{Store: w.disk, Clock: w.clock})
 	if _, err := m.Start(t.Context(), request(s, "sam")); !errors.Is(err, impersonation.ErrNotReady) {
 		t.Error(err)
 	}

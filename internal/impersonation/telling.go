@@ -151,7 +151,7 @@ func (m *Manager) tellEnd(ctx context.Context, c *core) error {
 	}
 	msg := MessageOf(notify.KindEnded, &i)
 	if msg.To = cur.tellers(&i, tellTarget, tellOwners); len(msg.To) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, rowTimeout)
+		ctx, cancel := context.WithTimeout(ctx, m.rowTimeout)
 		defer cancel()
 		switch err := m.notices.Put(ctx, msg); {
 		case errors.Is(err, notify.ErrFull):

@@ -69,7 +69,7 @@ func (w *telling) reopen() {
 	}
 	closeAll := func() { _ = q.Close(context.Background()) }
 	w.t.Cleanup(closeAll)
-	w.Manager = impersonation.NewManager(impersonation.Options{Store: w.disk, Clock: w.clock, Notices: q})
+	w.Manager = impersonation.NewPatientManager(impersonation.Options{Store: w.disk, Clock: w.clock, Notices: q})
 	m := w.Manager
 	w.t.Cleanup(func() { _ = m.Close(context.Background()) })
 }

@@ -101,7 +101,7 @@ func (m *Manager) saveSeen(ctx context.Context) {
 }
 
 func (m *Manager) save(ctx context.Context, c *core) error {
-	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.rowTimeout)
 	defer cancel()
 	err := m.store.UpdateImpersonation(ctx, c.view.Load().ID, func(i *state.Impersonation) error {
 		if !i.Live() {

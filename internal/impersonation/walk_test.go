@@ -119,7 +119,7 @@ func newWalk(t *testing.T, seed uint64, store state.Store) *walk {
 }
 
 func (w *walk) open() {
-	w.m = impersonation.NewManager(impersonation.Options{Store: w.store, Clock: w.clock})
+	w.m = impersonation.NewPatientManager(impersonation.Options{Store: w.store, Clock: w.clock})
 	w.use()
 }
 

@@ -284,7 +284,7 @@ func (w *world) open() {
 	w.disk = &disk{Store: store, updates: map[string]int{}}
 	w.sessions = session.NewManager(session.Options{Store: store, Clock: w.clock})
 	w.sessions.SetLifetimes(session.Lifetimes{Absolute: 1000 * time.Hour, Idle: 1000 * time.Hour})
-	w.Manager = impersonation.NewManager(impersonation.Options{
+	w.Manager = impersonation.NewPatientManager(impersonation.Options{
 		Store: w.disk, Clock: w.clock, Notices: w.post, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		Counts: func(id string) uint64 {
 			w.mu.Lock()
