@@ -36,13 +36,10 @@ func (c *Configured) InForce(ctx context.Context) error {
 	c.owed = append(c.owed, c)
 	ticket, err := c.placeOwed()
 	c.mu.Unlock()
-	if err == nil {
-		err = ticket.Wait(ctx)
-	}
 	if err != nil {
 		return fmt.Errorf("recording event %s: %w: %w", EventConfigLoaded, ErrUnconfirmed, err)
 	}
-	return nil
+	return c.recorded(ctx, &c.loaded, ticket, nil)
 }
 
 // Event implements [Events], as [Recorder.Event] does.

@@ -3,8 +3,6 @@ package evidence_test
 import (
 	"archive/zip"
 	"bytes"
-	"crypto/sha256"
-	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -16,15 +14,7 @@ import (
 // TestOneWayToWriteAPack: what says the same in other bytes is found by both verifiers, though each hash in the manifest fits.
 func TestOneWayToWriteAPack(t *testing.T) {
 	s := newShelf(t)
-	p, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := p.Zip(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := unzip(t, z)
+	z, files := s.zip(s.collect(id))
 	keys := write(t, "signing_key.pub", []byte(s.key+"\n"))
 	replaced := func(from, to string) func(string) string {
 		return func(text string) string { return strings.Replace(text, from, to, 1) }
@@ -49,11 +39,11 @@ func TestOneWayToWriteAPack(t *testing.T) {
 		if text == files[tt.file] {
 			t.Fatalf("%s: nothing is changed", name)
 		}
-		pack, err := evidence.Rezipped(z, tt.file, text)
-		if err == nil && tt.file != "MANIFEST" {
-			hash := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
-			pack, err = evidence.Rezipped(pack, "MANIFEST", strings.Replace(files["MANIFEST"], hash(files[tt.file]), hash(text), 1))
+		rewritten := evidence.Relisted
+		if tt.file == "MANIFEST" { // it does not list itself
+			rewritten = evidence.Rezipped
 		}
+		pack, err := rewritten(z, tt.file, text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,19 +68,28 @@ func TestStartedTwice(t *testing.T) {
 	granted := s.recorder.LastSeq()
 	s.event(id, audit.EventImpersonationStarted, second)
 	s.event(another, audit.EventImpersonationStarted, second)
-	others, err := evidence.Collect(t.Context(), s.readers["sqlite"], another, []string{s.key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key})
-	if err != nil {
-		t.Fatal(err)
-	}
+	others, p := s.collect(another), s.collect(id)
 	if r, out := s.verdicts(p, nil); !r.Clean() {
 		t.Errorf("%v; verify.py: %s", r.Findings, out)
 	}
 	if r, out := s.verdicts(p.Plus(others.Only(granted)), nil); r.Clean() {
 		t.Errorf("what another request was granted: %s", out)
+	}
+}
+
+// TestARequestIsStartedTwice: a start that failed gives its request back, and has its events. The pack of the next start has what
+// was agreed to, and nothing of the one that failed; and the other way round.
+func TestARequestIsStartedTwice(t *testing.T) {
+	s := newShelf(t)
+	const failed = "4c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
+	detail := audit.Detail("policy", "support", "request", "req-77", "approved_by", "bob")
+	s.event(failed, audit.EventEmergencyStarted, detail)
+	s.event(failed, audit.EventImpersonationStarted, detail)
+	s.event(failed, audit.EventImpersonationEnded, `{"cause":"start_failed"}`)
+	for _, of := range []string{id, failed} {
+		if r, out := s.verdicts(s.collect(of), nil); !r.Clean() {
+			t.Errorf("%s: %v; verify.py: %s", of, r.Findings, out)
+		}
 	}
 }
 
@@ -125,22 +124,12 @@ func tight(t *testing.T, size int) []byte {
 // TestNothingSpeaksForTheVerifier: what a pack says of itself can't be taken for what verify.py says of it.
 func TestNothingSpeaksForTheVerifier(t *testing.T) {
 	s := newShelf(t)
-	p, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := p.Zip(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := unzip(t, z)
+	z, files := s.zip(s.collect(id))
 	const verdict = "Everything is as it was recorded."
 	rows := strings.ReplaceAll(files["rows.jsonl"], s.recorder.LogID(), `a\u001b[8m\n`+verdict+`\n`)
-	hash := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
-	manifest := strings.Replace(files["MANIFEST"], hash(files["rows.jsonl"]), hash(rows), 1)
-	manifest = strings.Replace(manifest, id, id+"\x1b[2J\r"+verdict, 1)
-	if z, err = evidence.Rezipped(z, "rows.jsonl", rows); err == nil {
-		z, err = evidence.Rezipped(z, "MANIFEST", manifest)
+	z, err := evidence.Relisted(z, "rows.jsonl", rows)
+	if err == nil {
+		z, err = evidence.Rezipped(z, "MANIFEST", strings.Replace(unzip(t, z)["MANIFEST"], id, id+"\x1b[2J\r"+verdict, 1))
 	}
 	if err != nil {
 		t.Fatal(err)

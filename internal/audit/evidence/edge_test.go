@@ -1,7 +1,6 @@
 package evidence_test
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -92,17 +91,10 @@ func TestWhatNoRowHas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	z, err := p.Zip(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := unzip(t, z)
+	z, files := s.zip(p)
 	rows := strings.Replace(files["rows.jsonl"], `{"table":"requests"`, `{"type":"impersonation_ended","detail":"{\"start_seq\":1,\"requests\":3}","table":"requests"`, 1)
-	hash := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
-	for name, text := range map[string]string{"rows.jsonl": rows, "MANIFEST": strings.Replace(files["MANIFEST"], hash(files["rows.jsonl"]), hash(rows), 1)} {
-		if z, err = evidence.Rezipped(z, name, text); err != nil {
-			t.Fatal(err)
-		}
+	if z, err = evidence.Relisted(z, "rows.jsonl", rows); err != nil {
+		t.Fatal(err)
 	}
 	r, err := evidence.Verify(z, []string{s.key})
 	code, out := python(t, write(t, "pack.zip", z), write(t, "signing_key.pub", []byte(s.key+"\n")))
@@ -141,18 +133,9 @@ func TestWhatIsNotOfThePack(t *testing.T) {
 	if r, _ := s.verdicts(forge(id, rowAfterEnd+1), nil); r.Clean() {
 		t.Error("a request after the end is left out")
 	}
-	z, err := forge(id).Zip(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := unzip(t, z)
-	hash := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	z, files := s.zip(forge(id))
 	line, _, _ := strings.Cut(files["rows.jsonl"], "\n")
-	twice := line + "\n" + files["rows.jsonl"]
-	doubled, err := evidence.Rezipped(z, "rows.jsonl", twice)
-	if err == nil {
-		doubled, err = evidence.Rezipped(doubled, "MANIFEST", strings.Replace(files["MANIFEST"], hash(files["rows.jsonl"]), hash(twice), 1))
-	}
+	doubled, err := evidence.Relisted(z, "rows.jsonl", line+"\n"+files["rows.jsonl"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,32 +160,21 @@ func TestTheConfigurationInForce(t *testing.T) {
 	config := s.recorder.LastSeq()
 	s.event(later, audit.EventImpersonationStarted, audit.Detail("policy", "support"))
 	s.event(later, audit.EventImpersonationEnded, "")
-	collect := func(id string) *evidence.Pack {
-		t.Helper()
-		p, err := evidence.Collect(t.Context(), s.readers["sqlite"], id, []string{s.key})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
 	text := func(p *evidence.Pack) string {
 		t.Helper()
-		z, err := p.Zip(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return unzip(t, z)["policy.txt"]
+		_, files := s.zip(p)
+		return files["policy.txt"]
 	}
-	honest := collect(later)
+	honest := s.collect(later)
 	if r, out := s.verdicts(honest, nil); !r.Clean() || !strings.Contains(text(honest), "with a ticket") {
 		t.Errorf("%v, %s, %s", r.Findings, out, text(honest))
 	}
-	if r, _ := s.verdicts(collect(later).Plus(collect(id).Only(rowConfig)), nil); r.Clean() {
+	if r, _ := s.verdicts(s.collect(later).Plus(s.collect(id).Only(rowConfig)), nil); r.Clean() {
 		t.Error("an older configuration is taken for that in force")
 	}
 	s.letGo(rowStart)
 	s.tampering()("DELETE FROM TABLE WHERE seq = ?", config)
-	p := collect(later)
+	p := s.collect(later)
 	if r, out := s.verdicts(p, nil); len(r.Findings) != 1 || r.Findings[0].From != config || !strings.Contains(out, fmt.Sprintf("seq %d, the configuration", config)) {
 		t.Errorf("of one that is gone: %v, %s", r.Findings, out)
 	}
@@ -210,7 +182,7 @@ func TestTheConfigurationInForce(t *testing.T) {
 		t.Errorf("of one that is gone: %s", got)
 	}
 	s.letGo(config)
-	p = collect(later)
+	p = s.collect(later)
 	if r, out := s.verdicts(p, nil); !r.Clean() || !strings.Contains(text(p), "are removed") {
 		t.Errorf("of one that retention let go: %v, %s, %s", r.Findings, out, text(p))
 	}
@@ -218,7 +190,7 @@ func TestTheConfigurationInForce(t *testing.T) {
 	s.loads(audit.Detail("sha256", "33"))
 	const last = "5c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
 	s.event(last, audit.EventImpersonationStarted, audit.Detail("policy", "support"))
-	p = collect(last)
+	p = s.collect(last)
 	if r, out := s.verdicts(p, nil); !r.Clean() || !strings.Contains(text(p), "there were too many") {
 		t.Errorf("of one that has no text: %v, %s, %s", r.Findings, out, text(p))
 	}
@@ -230,30 +202,18 @@ func TestNoConfiguration(t *testing.T) {
 	s.events = s.recorder // writes down what it is told
 	const wrong = "6c2e1f7b9d8a4e6f8b7c6d5e4f3a2b1c"
 	s.event(wrong, audit.EventImpersonationStarted, audit.Detail("config_seq", rowKey))
-	p, err := evidence.Collect(t.Context(), s.readers["sqlite"], wrong, []string{s.key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r, out := s.verdicts(p, nil); len(r.Findings) != 1 || !strings.Contains(out, "the configuration in force") {
+	if r, out := s.verdicts(s.collect(wrong), nil); len(r.Findings) != 1 || !strings.Contains(out, "the configuration in force") {
 		t.Errorf("%v, %s", r.Findings, out)
 	}
 }
 
 // TestHonestAtTheEdge: what retention may have done is told from what it can't have done.
 func TestHonestAtTheEdge(t *testing.T) {
-	collect := func(s *shelf, id string) *evidence.Pack {
-		s.t.Helper()
-		p, err := evidence.Collect(s.t.Context(), s.readers["sqlite"], id, []string{s.key})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		return p
-	}
 	t.Run("less is removed than may be", func(t *testing.T) {
 		s := newShelf(t)
 		s.letGo(rowThird)
 		s.remove(rowStart)
-		p := collect(s, id)
+		p := s.collect(id)
 		if r, out := s.verdicts(p, nil); !r.Clean() || !r.NoStart || r.Removed != rowStart || p.Unshown() != 0 {
 			t.Errorf("%+v, %s", r, out)
 		}
@@ -267,7 +227,7 @@ func TestHonestAtTheEdge(t *testing.T) {
 		s.event(later, audit.EventImpersonationEnded, `{"cause":"stopped"}`)
 		s.letGo(through)
 		s.remove(through)
-		if r, out := s.verdicts(collect(s, later), nil); !r.Clean() || !r.NoStart || r.Removed != through {
+		if r, out := s.verdicts(s.collect(later), nil); !r.Clean() || !r.NoStart || r.Removed != through {
 			t.Errorf("%+v, %s", r, out)
 		}
 	})
@@ -294,7 +254,7 @@ func TestHonestAtTheEdge(t *testing.T) {
 		s.event(long, audit.EventImpersonationEnded, `{"cause":"stopped"}`)
 		s.letGo(through)
 		s.remove(through)
-		p := collect(s, long)
+		p := s.collect(long)
 		r, out := s.verdicts(p, nil)
 		if len(r.Findings) != 1 || r.Findings[0].Kind != evidence.KindUnshown || r.Findings[0].From != 2 || r.Findings[0].To != 3 || p.Unshown() != 2 {
 			t.Errorf("%+v, %s", r, out)

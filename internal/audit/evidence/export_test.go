@@ -2,7 +2,10 @@ package evidence
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/seed-240d5494/caddy-impersonate/internal/audit"
 )
@@ -19,6 +22,21 @@ func Rezipped(pack []byte, name, data string) ([]byte, error) {
 		}
 	}
 	return stored(files)
+}
+
+// Relisted is [Rezipped] with the file's new hash in the manifest.
+func Relisted(pack []byte, name, data string) ([]byte, error) {
+	files, err := unstored(pack)
+	if err != nil {
+		return nil, err
+	}
+	hash := func(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+	at := slices.IndexFunc(files, func(f file) bool { return f.name == name })
+	manifest := strings.Replace(string(files[0].data), hash(files[at].data), hash([]byte(data)), 1)
+	if pack, err = Rezipped(pack, name, data); err != nil {
+		return nil, err
+	}
+	return Rezipped(pack, manifestName, manifest)
 }
 
 // Forge is the pack that somebody makes who has had all rows: without some of them, and with the newest event by which
@@ -76,9 +94,7 @@ func Prefixed(pack []byte, name, data string) ([]byte, error) {
 
 // Only is the pack with but one of its rows.
 func (p *Pack) Only(seq uint64) *Pack {
-	less := *p
-	less.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r *row) bool { return r.seq != seq })
-	return &less
+	return p.dropping(func(r *row) bool { return r.seq != seq })
 }
 
 // EarlierReport is the report that an earlier version would have made of the pack.
@@ -86,7 +102,11 @@ func (p *Pack) EarlierReport() ([]byte, error) { return p.story().report(earlier
 
 // Without is the pack without some of its rows.
 func (p *Pack) Without(seqs ...uint64) *Pack {
+	return p.dropping(func(r *row) bool { return slices.Contains(seqs, r.seq) })
+}
+
+func (p *Pack) dropping(drop func(*row) bool) *Pack {
 	less := *p
-	less.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r *row) bool { return slices.Contains(seqs, r.seq) })
+	less.rows = slices.DeleteFunc(slices.Clone(p.rows), drop)
 	return &less
 }

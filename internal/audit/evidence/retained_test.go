@@ -126,6 +126,26 @@ func (s *shelf) loads(detail string) {
 	s.shipped()
 }
 
+// collect is the pack of what is in SQLite.
+func (s *shelf) collect(id string) *evidence.Pack {
+	s.t.Helper()
+	p, err := evidence.Collect(s.t.Context(), s.readers["sqlite"], id, []string{s.key})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+// zip is a pack and what is in it.
+func (s *shelf) zip(p *evidence.Pack) (pack []byte, files map[string]string) {
+	s.t.Helper()
+	pack, err := p.Zip(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pack, unzip(s.t, pack)
+}
+
 // shipped waits until all rows and the checkpoint of the last can be read.
 func (s *shelf) shipped() {
 	s.t.Helper()

@@ -82,11 +82,12 @@ func (p *Pack) story() *story {
 	rows := slices.Clone(p.rows)
 	slices.SortStableFunc(rows, func(a, b *row) int { return strings.Compare(a.values[0], b.values[0]) })
 	var started, ended time.Time
-	if gone := p.removal(); gone != nil {
+	gone := p.removal()
+	if gone != nil {
 		s.Removed, s.NoStart = gone.Through, gone.start
 	}
 	s.Request, s.NotAsked = p.request(), !p.asked()
-	_, s.NoConfig = p.noConfig(p.removal())
+	_, s.NoConfig = p.noConfig(gone)
 	for _, r := range rows {
 		if q := r.request; q != nil {
 			if s.NoStart && (s.FirstLeft == 0 || q.ImpersonationSeq < s.FirstLeft) {
