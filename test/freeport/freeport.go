@@ -8,8 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
+
+	"github.com/seed-240d5494/caddy-impersonate/internal/filelock"
 )
 
 // Below the ports that systems give to outgoing connections (32768 and up on Linux, 49152 on macOS): one of those may be
@@ -37,11 +38,11 @@ func Addr(t testing.TB) string {
 		addr := net.JoinHostPort("127.0.0.1", port)
 		var l net.Listener
 		if l, err = net.Listen("tcp", addr); err != nil { //nolint:noctx // at once
-			lock.Close()
+			_ = filelock.Release(lock)
 			continue
 		}
 		l.Close()
-		t.Cleanup(func() { lock.Close() })
+		t.Cleanup(func() { _ = filelock.Release(lock) })
 		return addr
 	}
 	t.Fatalf("no port is free: %v", err)
@@ -54,7 +55,7 @@ func reserve(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := filelock.Try(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}

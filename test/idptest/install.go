@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/seed-240d5494/caddy-impersonate/test/providers"
@@ -50,7 +48,7 @@ func installIn(root string) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(root, "providers-"+libraries)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := InstallNPM(dir, func() error { return write(dir, "package*.json") }); err != nil {
 		return "", err
 	}
 	unlock, err := lock(filepath.Join(dir, "lock"))
@@ -58,55 +56,12 @@ func installIn(root string) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if err := npmCI(dir); err != nil {
-		return "", err
-	}
 	// Node looks for libraries upwards from where the program really lies.
 	run := filepath.Join(dir, programs)
 	if err := write(run, "*.mjs"); err != nil {
 		return "", err
 	}
 	return run, write(run, "package.json")
-}
-
-func npmCI(dir string) error {
-	done := filepath.Join(dir, "installed")
-	if _, err := os.Stat(done); err == nil {
-		return nil
-	}
-	if err := write(dir, "package*.json"); err != nil {
-		return err
-	}
-	if err := NPM(dir, "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
-		return err
-	}
-	return os.WriteFile(done, nil, 0o644)
-}
-
-// NPM runs npm in a directory; again if need be, for the network has its moments.
-func NPM(dir string, args ...string) (err error) {
-	for range 3 {
-		cmd := exec.Command("npm", args...)
-		cmd.Dir = dir
-		var out []byte
-		if out, err = cmd.CombinedOutput(); err == nil {
-			return nil
-		}
-		err = fmt.Errorf("npm %s: %w\n%s", args[0], err, out)
-	}
-	return err
-}
-
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	return func() { _ = f.Close() }, nil
 }
 
 func hashOf(pattern string, more ...string) (string, error) {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/seed-240d5494/caddy-impersonate/test/idptest"
@@ -25,31 +24,18 @@ func npmModules(t *testing.T) string {
 	}
 	sum := sha256.Sum256(lock)
 	dir := filepath.Join(cache, "caddy-impersonate", "apps-"+hex.EncodeToString(sum[:])[:16])
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	waits, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer waits.Close()
-	if err := syscall.Flock(int(waits.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	modules, done := filepath.Join(dir, "node_modules"), filepath.Join(dir, "installed")
-	if _, err := os.Stat(done); err == nil {
-		return modules
-	}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		b, err := os.ReadFile(filepath.Join("testdata", "npm", name))
-		if err != nil {
-			t.Fatal(err)
+	err = idptest.InstallNPM(dir, func() error {
+		for _, name := range []string{"package.json", "package-lock.json"} {
+			b, err := os.ReadFile(filepath.Join("testdata", "npm", name))
+			if err != nil {
+				return err
+			}
+			write(t, filepath.Join(dir, name), string(b))
 		}
-		write(t, filepath.Join(dir, name), string(b))
-	}
-	if err := idptest.NPM(dir, "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"); err != nil {
+		return nil
+	}, "--omit=optional")
+	if err != nil {
 		t.Fatalf("installing the apps: %v", err)
 	}
-	write(t, done, "")
-	return modules
+	return filepath.Join(dir, "node_modules")
 }

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -221,32 +220,16 @@ func installFiles() (string, error) {
 		fmt.Fprintf(h, "%s %d\n%s", name, len(b), b)
 	}
 	dir := filepath.Join(root, "caddy-impersonate", "receivers-"+hex.EncodeToString(h.Sum(nil))[:16])
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
-	done := filepath.Join(dir, "installed")
-	if _, err := os.Stat(done); err == nil {
-		return dir, nil
-	}
-	for _, name := range names {
-		b, err := files.ReadFile(name)
-		if err != nil {
-			return "", err
+	return dir, idptest.InstallNPM(dir, func() error {
+		for _, name := range names {
+			b, err := files.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+				return err
+			}
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			return "", err
-		}
-	}
-	if err := idptest.NPM(dir, "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
-		return "", err
-	}
-	return dir, os.WriteFile(done, nil, 0o644)
+		return nil
+	})
 }
