@@ -85,7 +85,7 @@ func TestInvariant5RecordBeforeEffect(t *testing.T) {
 			served := w.served.Load()
 			release := w.fs.Block(faultfs.Sync)
 			defer release() // also of a test that fails, whose world would never close
-			syncs := w.fs.Count(faultfs.Sync)
+			waits := w.intended()
 			answers := make(chan *answer, 1)
 			go func() {
 				switch method {
@@ -99,7 +99,7 @@ func TestInvariant5RecordBeforeEffect(t *testing.T) {
 					answers <- b.get("/denied")
 				}
 			}()
-			w.until("the journal syncs the intent", func() bool { return w.fs.Count(faultfs.Sync) > syncs })
+			w.until("the intent waits for the disk", waits)
 			if method == "GET" { // it may ask the app meanwhile
 				w.until("the app is asked", func() bool { return w.served.Load() == served+1 })
 				served++

@@ -275,6 +275,13 @@ func page(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// intended tells whether the journal has taken an intent since now. That something was synced does not tell: the place that the
+// sink has come to is, too.
+func (w *world) intended() func() bool {
+	before := w.recorder.Stats().Intents
+	return func() bool { return w.recorder.Stats().Intents > before }
+}
+
 // rows reads what came into the audit, once as many requests are there as wanted.
 func (w *world) rows(want int, where ...string) []row {
 	w.t.Helper()
